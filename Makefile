@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-slow lint ui bench lock clean
+
+# The first Python that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+JOBS ?= auto
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/src
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: .venv/installed ## make .venv and install what requirements.lock pins
+
+.venv/installed: requirements.lock requirements-bootstrap.lock
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	VIRTUAL_ENV=.venv .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode requirements-bootstrap.lock requirements.lock
+	@touch $@
+
+repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
+	@python -m cifar_tricks.repro --jobs $(JOBS)
+
+test: setup ## the test suite, without network
+	python -m pytest
+
+test-slow: setup ## the heavy checks
+	python -m pytest -m slow
+
+lint: setup ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: setup ## compare the runs in MLflow (PORT=5000)
+	@python -m cifar_tricks.ui
+
+bench: setup ## images per second beside the usual DataLoader loop
+	python benchmarks/trainers.py
+
+lock: setup ## renew requirements.lock from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove runs, logs and downloaded data (DVC's cache and the reports stay)
+	rm -rf data runs logs resume

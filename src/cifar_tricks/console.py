@@ -1,0 +1,62 @@
+"""What a training shows while it runs: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from cifar_tricks.trainer import Progress
+
+
+class TrainingDisplay:
+    """Shows steps, images per second, the last validation and the time left.
+
+    Args:
+        title: names the run.
+        total_steps: at most this many.
+        batch_size: images per step.
+    """
+
+    def __init__(self, title: str, *, total_steps: int, batch_size: int) -> None:
+        self.title, self.total_steps, self.batch_size = title, total_steps, batch_size
+        self.first_step: int | None = None
+        self.shown_rows = 0
+        self.start = time.monotonic()
+        self.bar: tqdm[None] | None = None
+        if sys.stdout.isatty():
+            self.bar = tqdm(
+                total=total_steps * batch_size, desc=title, unit=" images", file=sys.stdout
+            )
+
+    def __call__(self, progress: Progress) -> None:
+        """Called after each step."""
+        if self.first_step is None:
+            self.first_step = progress.step - 1
+        if self.bar is not None:
+            self.bar.update(progress.step * self.batch_size - self.bar.n)
+        if len(progress.history) > self.shown_rows:
+            self.shown_rows = len(progress.history)
+            self._show_validation(progress)
+
+    def _show_validation(self, progress: Progress) -> None:
+        row = progress.history[-1]
+        result = f"validation loss {row.loss:.3f} accuracy {row.accuracy:.3f}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(result)
+            return
+        seconds = time.monotonic() - self.start
+        steps = progress.step - (self.first_step or 0)
+        speed = steps * self.batch_size / seconds
+        left = (self.total_steps - progress.step) * seconds / steps
+        print(
+            f"{self.title}: step {progress.step}/{self.total_steps}, {result}, "
+            f"{speed:.0f} images/s, {left:.0f} s left",
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,163 @@
+"""Images of a run: its split of the training file, its normalisation, its batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cifar_tricks.arrays import Arrays
+from cifar_tricks.errors import UserError
+from cifar_tricks.randomness import make_generator
+from cifar_tricks.recipe import Recipe
+
+TRAIN_FILE = "data/cifar10/train.safetensors"
+COPIES_FILE = "data/augmented.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Labelled images in memory, on the device of the run.
+
+    Args:
+        pixels: uint8 (N, 32, 32, 3): channels innermost, as convolutions like them best.
+        labels: int64 (N,), in [0, 10).
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images uint8 (B, 3, 32, 32) in channels_last memory format, and labels (B,)."""
+        return self.pixels[indices].permute(0, 3, 1, 2), self.labels[indices]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, indices: Tensor, device: torch.device) -> Images:
+        """The chosen rows of a file (``images`` N x 3 x 32 x 32, ``labels`` N), on the device."""
+        images = torch.from_numpy(arrays["images"])[indices]
+        labels = torch.from_numpy(arrays["labels"])[indices]
+        return cls(
+            pixels=images.permute(0, 2, 3, 1).contiguous().to(device), labels=labels.to(device)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Channel mean and standard deviation of the training split, in pixel values 0 to 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, images: Images) -> Normalisation:
+        """Measures them over the images, exactly (sums of integers)."""
+        values = torch.arange(256, dtype=torch.float64)
+        means, stds = [], []
+        for channel in range(3):
+            # One row of counts per pixel value: no rounding, whatever the device or thread count.
+            counts = torch.bincount(images.pixels[..., channel].reshape(-1).int(), minlength=256)
+            weights = counts.cpu().double() / counts.sum().item()
+            mean = (weights * values).sum()
+            means.append(mean.item())
+            # A channel without any variation is left unscaled.
+            std = (weights * (values - mean) ** 2).sum().sqrt().item()
+            stds.append(std or 1.0)
+        return cls(mean=(means[0], means[1], means[2]), std=(stds[0], stds[1], stds[2]))
+
+    def to(self, device: torch.device) -> Normaliser:
+        """The same on a device, ready for batches."""
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        scale, shift = 1 / std, -mean / std
+        return Normaliser(
+            scale=scale.view(1, 3, 1, 1).to(device), shift=shift.view(1, 3, 1, 1).to(device)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normaliser:
+    """Maps pixel values to ``value * scale + shift``, both (1, 3, 1, 1)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 or float (B, 3, H, W) to float32 of mean 0 and standard deviation 1."""
+        return torch.addcmul(self.shift, images.float(), self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What one run may see: never the test images.
+
+    Args:
+        train: the training split, its copies behind it where the recipe asks for them.
+        validation: the validation split, without copies.
+        normalisation: of the training split without its copies.
+    """
+
+    train: Images
+    validation: Images
+    normalisation: Normalisation
+
+
+def split_indices(total: int, *, train: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Disjoint random rows for training and validation.
+
+    Not stratified: like the report's split, each is a uniform sample, so class counts vary by
+    chance. The validation rows depend on the seed alone, not on the size of the training split.
+
+    Args:
+        total: rows to choose from.
+        train: rows for training.
+        validation: rows for validation; train + validation <= total.
+        seed: of the run.
+
+    Returns:
+        int64 (train,) and (validation,).
+    """
+    assert train + validation <= total
+    order = torch.randperm(total, generator=make_generator(seed, "split"))
+    return order[validation : validation + train], order[:validation]
+
+
+def make_training_data(
+    arrays: Arrays, copies: Arrays | None, recipe: Recipe, *, seed: int, device: torch.device
+) -> TrainingData:
+    """Splits the training file for one seed.
+
+    Args:
+        arrays: the training file.
+        copies: one copy of each of its images in the same order; needed where ``recipe.copies``.
+        recipe: sizes of the splits, and whether copies are used.
+        seed: of the run.
+        device: where the images go.
+
+    Raises:
+        UserError: the file has too few images, or the copies are not of these images.
+    """
+    total = len(arrays["labels"])
+    if recipe.train_images + recipe.validation_images > total:
+        raise UserError(
+            f"{TRAIN_FILE} has {total} images; train_images + validation_images = "
+            f"{recipe.train_images + recipe.validation_images} in params.yaml"
+        )
+    rows, validation_rows = split_indices(
+        total, train=recipe.train_images, validation=recipe.validation_images, seed=seed
+    )
+    train = Images.from_arrays(arrays, rows, device)
+    normalisation = Normalisation.of(train)
+    if recipe.copies:
+        if copies is None or len(copies["labels"]) != total:
+            raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: dvc repro augment")
+        # Copies of validation images stay out: the original report's leak.
+        copied = Images.from_arrays(copies, rows, device)
+        train = Images(
+            pixels=torch.cat([train.pixels, copied.pixels]),
+            labels=torch.cat([train.labels, copied.labels]),
+        )
+    validation = Images.from_arrays(arrays, validation_rows, device)
+    return TrainingData(train=train, validation=validation, normalisation=normalisation)

@@ -1,0 +1,48 @@
+"""From a net and images to logits, and from logits to loss and accuracy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifar_tricks.data import Images, Normaliser
+
+# Large enough to keep the cores busy; a constant, because it decides how the sums are rounded.
+BATCH_SIZE = 500
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a net runs at a precision, ``fp32`` or ``bf16``."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.inference_mode()
+def predict(net: nn.Module, images: Images, normaliser: Normaliser, *, precision: str) -> Tensor:
+    """Logits float32 (N, 10) of all images in their order, on their device.
+
+    The net is left in the mode (training or evaluation) it was in.
+    """
+    device = images.labels.device
+    was_training = net.training
+    net.eval()
+    logits = []
+    for rows in torch.split(torch.arange(len(images), device=device), BATCH_SIZE):
+        batch, _ = images.batch(rows)
+        with autocast(device, precision):
+            logits.append(net(normaliser(batch)).float())
+    net.train(was_training)
+    return torch.cat(logits)
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy in nats and fraction of right answers.
+
+    Args:
+        logits: (N, 10).
+        labels: int64 (N,).
+    """
+    loss = F.cross_entropy(logits.double(), labels)
+    accuracy = (logits.argmax(1) == labels).double().mean()
+    both = torch.stack([loss, accuracy]).tolist()
+    return both[0], both[1]

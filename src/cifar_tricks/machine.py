@@ -1,0 +1,52 @@
+"""The machine of a run: its device, and the settings that make it repeatable."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from cifar_tricks.errors import UserError
+
+
+def project_root() -> Path:
+    """The main checkout, also from the temporary copies that DVC makes for queued experiments."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that params.yaml asks for.
+
+    Args:
+        name: auto (CUDA where there is one), cpu or cuda.
+
+    Raises:
+        UserError: cuda was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("params.yaml: device = cuda: no CUDA device is available; valid: auto, cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def prepare(device: torch.device, *, threads: int) -> None:
+    """Makes this process compute the same bytes each time; call before any work on the device."""
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        # cuBLAS needs a fixed workspace to be deterministic; read when its handle is created.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        # Only for finding bugs, and costs a pass over every new tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself, e.g. for logs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()

@@ -1,0 +1,119 @@
+"""The convolutional net, built from its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cifar_tricks.randomness import make_generator
+from cifar_tricks.recipe import IMAGE_CHANNELS, NUM_CLASSES, Call, NetSpec
+
+# max(f(x)) = f(max(x)) for these, so pooling first gives the same values (and gradients, but for
+# ties) with a quarter of the work. LeakyReLU is checked on its slope.
+MONOTONIC = {"ReLU", "LeakyReLU", "ReLU6", "ELU", "SELU", "Tanh", "Sigmoid", "Softplus"}
+
+
+class ConvNet(nn.Module):
+    """Convolutional blocks, then fully connected layers; the softmax is in the loss.
+
+    A block is convolution, norm, activation, max-pooling, dropout; where pooling and activation
+    commute, pooling runs first.
+
+    Args:
+        spec: the net.
+        seed: of the initial weights. Each parameter has its own random stream, named after it, so
+            two nets share the initial values of every parameter whose name and shape agree.
+    """
+
+    def __init__(self, spec: NetSpec, *, seed: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential()
+        channels = IMAGE_CHANNELS
+        for filters in spec.filters:
+            self.blocks.append(_block(spec, channels, filters))
+            channels = filters
+        self.flatten = nn.Flatten()
+        features = channels * spec.feature_map_sizes()[-1] ** 2
+        self.hidden = nn.Sequential()
+        for units in spec.hidden:
+            self.hidden.append(_hidden(spec, features, units))
+            features = units
+        self.head = nn.Linear(features, NUM_CLASSES)
+        _initialise(self, spec.weight_init, seed)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, 32, 32) to logits (B, 10)."""
+        logits: Tensor = self.head(self.hidden(self.flatten(self.blocks(images))))
+        return logits
+
+
+def build_net(spec: NetSpec, *, seed: int, device: torch.device) -> ConvNet:
+    """The net with its initial weights, on the device."""
+    return ConvNet(spec, seed=seed).to(device)
+
+
+def load_weights(spec: NetSpec, weights: Mapping[str, Tensor], device: torch.device) -> ConvNet:
+    """The net with these weights, in evaluation mode.
+
+    Raises:
+        RuntimeError: names or shapes do not fit the spec.
+    """
+    net = build_net(spec, seed=0, device=device)
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def num_parameters(net: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+
+
+def _block(spec: NetSpec, channels: int, filters: int) -> nn.Sequential:
+    block = nn.Sequential()
+    block.add_module(
+        "conv", nn.Conv2d(channels, filters, spec.kernel_size, spec.stride, spec.padding)
+    )
+    if spec.norm_2d is not None:
+        block.add_module("norm", spec.norm_2d(filters))
+    activation = ("activation", spec.activation())
+    pooling = [("pool", nn.MaxPool2d(spec.pool))] if spec.pool is not None else []
+    swap = is_monotonic(spec.activation)
+    for name, module in [*pooling, activation] if swap else [activation, *pooling]:
+        block.add_module(name, module)
+    if spec.dropout is not None:
+        block.add_module("dropout", spec.dropout())
+    return block
+
+
+def _hidden(spec: NetSpec, features: int, units: int) -> nn.Sequential:
+    layer = nn.Sequential()
+    layer.add_module("linear", nn.Linear(features, units))
+    if spec.norm_1d is not None:
+        layer.add_module("norm", spec.norm_1d(units))
+    layer.add_module("activation", spec.activation())
+    return layer
+
+
+def is_monotonic(activation: Call) -> bool:
+    """Whether the activation is known never to decrease."""
+    name = activation.target.removeprefix("torch.nn.")
+    return name in MONOTONIC and activation.arguments.get("negative_slope", 0) >= 0
+
+
+def _initialise(net: nn.Module, weight_init: Call | None, seed: int) -> None:
+    for name, module in net.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        # PyTorch's default for both layers, written out to draw from a stream of our own.
+        bound = module.weight[0].numel() ** -0.5
+        if weight_init is None:
+            generator = make_generator(seed, f"init {name}.weight")
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+        else:
+            weight_init(module.weight, generator=make_generator(seed, f"init {name}.weight"))
+        if module.bias is not None:
+            generator = make_generator(seed, f"init {name}.bias")
+            nn.init.uniform_(module.bias, -bound, bound, generator=generator)

@@ -1,0 +1,217 @@
+"""params.yaml, read and checked: the only place where YAML is read.
+
+:func:`load_params` refuses a file with any mistake, in one line and before any work;
+:func:`variants` turns a checked file into the recipes of all training runs, by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.recipe import Call, NetSpec, Recipe
+from cifar_tricks.schema import Net, Params, Section, Stack, Train, choose_from, explain
+from cifar_tricks.tricks import Trick, load_trick, trick_names
+
+TRAINING_FILE_IMAGES = 50_000
+# Names of groups and of other folders beside the results of a model or a scale.
+RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
+RESERVED_SCALES = ("experiment",)
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One recipe of the study.
+
+    Args:
+        key: names its folder ``runs/<scale>/<key>``.
+        group: reference, tricks, improve or combine.
+        model: key of ``models``, or ``reference``.
+        trick: name of the trick; of a stack of tricks, its step.
+        tricks: names of all tricks applied, in order.
+        recipe: the resolved recipe.
+    """
+
+    key: str
+    group: str
+    model: str
+    trick: str
+    tricks: tuple[str, ...]
+    recipe: Recipe
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Reads and checks the parameters, for every scale and every variant.
+
+    Args:
+        path: the YAML file (YAML 1.2).
+
+    Raises:
+        UserError: the first mistake: its key, the value and what is valid.
+    """
+    path = Path(path)
+    try:
+        content = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        params = Params.model_validate(content)
+        _check_names(params)
+        for scale in params.scales:
+            _check_images(params, scale)
+            variants(params, scale)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error)}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return params
+
+
+def variants(params: Params, scale: str | None = None) -> dict[str, Variant]:
+    """All recipes of the study by key, in the order of the report.
+
+    Args:
+        params: the checked parameters.
+        scale: a key of ``scales``; the chosen one where None.
+
+    Raises:
+        ValueError: a wrong value, with its place; never after :func:`load_params`.
+    """
+    return {variant.key: variant for variant in _expand(params, scale or params.scale)}
+
+
+def _expand(params: Params, scale: str) -> Iterator[Variant]:
+    yield _single(params, scale, "reference", "baseline", group="reference")
+    for model in params.models:
+        for trick in params.tricks:
+            yield _single(params, scale, model, trick, group="tricks")
+    for step, stack in params.improve.items():
+        yield _stacked(params, scale, step, stack, group="improve")
+    for step, stack in params.combine.items():
+        yield _stacked(params, scale, step, stack, group="combine")
+
+
+def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -> Variant:
+    stack = Stack(model=model, tricks={trick: params.tricks[trick]})
+    recipe = _recipe(params, scale, stack, where=())
+    return Variant(
+        key=f"{model}-{trick}",
+        group=group,
+        model=model,
+        trick=trick,
+        tricks=(trick,),
+        recipe=recipe,
+    )
+
+
+def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str) -> Variant:
+    recipe = _recipe(params, scale, stack, where=(group, step))
+    tricks = tuple(stack.tricks)
+    return Variant(
+        key=f"{group}-{step}",
+        group=group,
+        model=stack.model,
+        trick=step,
+        tricks=tricks,
+        recipe=recipe,
+    )
+
+
+def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...]) -> Recipe:
+    models = {**params.models, "reference": params.reference}
+    if stack.model not in models:
+        raise ValueError(_wrong_name((*where, "model"), stack.model, models))
+    net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
+    train = _section(Train, {**params.train.model_dump(), **stack.train}, (*where, "train"))
+    size = params.scales[scale]
+    recipe = Recipe(
+        net=NetSpec(**net.model_dump()),
+        optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
+        batch_size=train.batch_size,
+        num_epochs=size.num_epochs,
+        validations_per_epoch=train.validations_per_epoch,
+        early_stop_count=train.early_stop_count,
+        train_images=size.train_images,
+        validation_images=size.validation_images,
+        precision=size.precision,
+        threads=size.threads,
+    )
+    for name, values in stack.tricks.items():
+        recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
+    _check_recipe(recipe, stack, where)
+    return recipe
+
+
+def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:
+    if name not in trick_names():
+        choice = choose_from(name, trick_names())
+        raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
+    return _section(load_trick(name), values, where)
+
+
+def _section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -> S:
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, where=where)) from error
+
+
+def _wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) -> str:
+    return f"{'.'.join(where)} = {given}: unknown; {choose_from(given, valid)}"
+
+
+def _check_names(params: Params) -> None:
+    if params.scale not in params.scales:
+        raise ValueError(_wrong_name(("scale",), params.scale, params.scales))
+    if "baseline" not in params.tricks:
+        raise ValueError("tricks.baseline is missing: every trick is compared with it")
+    if params.trick not in params.tricks:
+        raise ValueError(_wrong_name(("trick",), params.trick, params.tricks))
+    if params.model not in (models := {**params.models, "reference": params.reference}):
+        raise ValueError(_wrong_name(("model",), params.model, models))
+    if params.model == "reference" and params.trick != "baseline":
+        raise ValueError(f"trick = {params.trick}: the reference net is trained with baseline only")
+    for section, names in (("models", RESERVED_MODELS), ("scales", RESERVED_SCALES)):
+        for name in set(names) & set(getattr(params, section)):
+            raise ValueError(f"{section}.{name}: this name is taken; choose another")
+
+
+def _check_images(params: Params, scale: str) -> None:
+    size = params.scales[scale]
+    if len(set(size.seeds)) != len(size.seeds):
+        raise ValueError(f"scales.{scale}.seeds = {list(size.seeds)}: each seed once")
+    if (total := size.train_images + size.validation_images) > TRAINING_FILE_IMAGES:
+        raise ValueError(
+            f"scales.{scale}: train_images + validation_images = {total}: CIFAR-10 has "
+            f"{TRAINING_FILE_IMAGES} training images"
+        )
+
+
+def _check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
+    protocol = ".".join((*where, "train") if stack.train else ("train",))
+    if recipe.batch_size > recipe.train_images:
+        raise ValueError(
+            f"{protocol}.batch_size = {recipe.batch_size}: more than the "
+            f"{recipe.train_images} training images"
+        )
+    if recipe.validations_per_epoch > recipe.steps_per_epoch:
+        raise ValueError(
+            f"{protocol}.validations_per_epoch = {recipe.validations_per_epoch}: an epoch has "
+            f"{recipe.steps_per_epoch} steps"
+        )
+    name = stack.model if stack.model == "reference" else f"models.{stack.model}"
+    try:
+        recipe.net.feature_map_sizes()
+    except ValueError as error:
+        raise ValueError(f"{'.'.join((*where, 'net')) if stack.net else name}: {error}") from error

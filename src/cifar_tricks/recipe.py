@@ -1,0 +1,133 @@
+"""A training run as data: the slots that tricks fill and the training loop reads.
+
+Nothing here imports torch: what a slot calls is named by its import path (:class:`Call`), so that
+a parameter file is checked in a fraction of a second and a recipe can be written to JSON as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cifar_tricks.arithmetic import output_size
+
+IMAGE_CHANNELS = 3
+IMAGE_SIZE = 32
+NUM_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Call:
+    """A callable by its import path, with keyword arguments.
+
+    Args:
+        target: for example ``"torch.nn.LeakyReLU"``, or a function of a trick's own file.
+        arguments: keyword arguments, JSON values only.
+    """
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the target with these positional arguments and both sets of keyword arguments."""
+        module, _, name = self.target.rpartition(".")
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return function(*args, **self.arguments, **kwargs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetSpec:
+    """A convolutional net: blocks of convolution, norm, activation, pooling and dropout, then
+    fully connected layers. The first seven fields come from params.yaml, the others from tricks.
+
+    Args:
+        filters: output channels of each convolution.
+        kernel_size: of every convolution, in pixels.
+        stride: of every convolution, in pixels.
+        padding: zeros on each side of every convolution's input, in pixels.
+        pool: max-pooling after each convolution, its window and stride in pixels; None for none.
+        hidden: units of each hidden fully connected layer.
+        activation: makes the module after every convolution and hidden layer.
+        norm_2d: called with the number of channels, makes the norm after each convolution.
+        norm_1d: called with the number of units, makes the norm after each hidden layer.
+        dropout: makes the module at the end of each convolutional block.
+        weight_init: called with a weight tensor and ``generator=``, fills it in place;
+            None keeps PyTorch's default (uniform within 1 / sqrt(fan in)).
+    """
+
+    filters: tuple[int, ...]
+    kernel_size: int
+    stride: int
+    padding: int
+    pool: int | None
+    hidden: tuple[int, ...]
+    activation: Call = Call("torch.nn.ReLU")
+    norm_2d: Call | None = None
+    norm_1d: Call | None = None
+    dropout: Call | None = None
+    weight_init: Call | None = None
+
+    def feature_map_sizes(self) -> tuple[int, ...]:
+        """Height (= width) in pixels of the feature maps after each block, for a 32 x 32 image.
+
+        Raises:
+            ValueError: where a kernel or pooling window is larger than what it slides over.
+        """
+        sizes: list[int] = []
+        size = IMAGE_SIZE
+        for layer in range(len(self.filters)):
+            size = output_size(
+                size, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
+            )
+            if self.pool is not None and size >= 1:
+                size = output_size(size, kernel_size=self.pool, stride=self.pool)
+            if size < 1:
+                raise ValueError(f"the feature map shrinks to nothing in layer {layer + 1}")
+            sizes.append(size)
+        return tuple(sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that determines a training run but its seed, its data and its machine.
+
+    Args:
+        net: the net.
+        optimizer: called with the parameters, makes a ``torch.optim.Optimizer``.
+        loss: called with logits (B, 10) and labels (B,), returns the mean loss in nats.
+        schedule: called with the fraction of all steps done, in [0, 1), returns the factor on the
+            learning rate; None keeps it constant.
+        batch_transforms: each called with images uint8 (B, 3, 32, 32), labels and ``generator=``,
+            returns images and labels; run on every training batch before normalisation.
+        copies: whether the training split is doubled with the copies of the stage ``augment``.
+        batch_size: images per step; an incomplete last batch is dropped.
+        num_epochs: at most this many passes over the training images.
+        validations_per_epoch: evenly spaced, the last at the end of the epoch.
+        early_stop_count: stop when the first of this many last validation losses is their minimum.
+        train_images: size of the training split (without copies).
+        validation_images: size of the validation split.
+        precision: fp32, or bf16 autocast (weights stay float32).
+        threads: CPU threads; they change the order of sums and so the rounding.
+    """
+
+    net: NetSpec
+    optimizer: Call
+    loss: Call = Call("torch.nn.functional.cross_entropy")
+    schedule: Call | None = None
+    batch_transforms: tuple[Call, ...] = ()
+    copies: bool = False
+    batch_size: int
+    num_epochs: int
+    validations_per_epoch: int
+    early_stop_count: int
+    train_images: int
+    validation_images: int
+    precision: Literal["fp32", "bf16"]
+    threads: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the training images, copies included."""
+        return self.train_images * (2 if self.copies else 1) // self.batch_size

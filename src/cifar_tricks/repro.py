@@ -1,0 +1,125 @@
+"""``make repro``: DVC's own `repro`, with independent trainings side by side.
+
+    python -m cifar_tricks.repro --jobs 2
+
+Plain ``dvc repro`` gives the same bytes, one training after the other: the number of threads of a
+training is a parameter and does not depend on the number of jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cifar_tricks.arithmetic import multiply_adds
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import Variant, load_params, variants
+from cifar_tricks.recipe import IMAGE_CHANNELS
+from cifar_tricks.schema import Params
+
+# Peak resident memory of one training on a CPU, measured at scale full with copies: 1.4 GB.
+BYTES_PER_JOB = 2 * 1024**3
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the pipeline and ends with the path of the report; returns DVC's exit code."""
+    parser = argparse.ArgumentParser(prog="make repro", description=__doc__)
+    parser.add_argument("--jobs", default="auto", help="trainings at once; auto: as many as pay")
+    args = parser.parse_args(argv)
+    try:
+        params = load_params()
+        jobs = _num_jobs(args.jobs, params)
+        if shutil.which("dvc") is None:
+            raise UserError("dvc is not on the path: make setup, then . .venv/bin/activate")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    code = _run(["dvc", "repro", "augment"]) if jobs > 1 else 0
+    if code == 0 and jobs > 1:
+        code = _train_side_by_side(params, jobs)
+    if code == 0:
+        code = _run(["dvc", "repro"])
+    if code == 0:
+        print(f"\nThe report: reports/{params.scale}/report.md")
+    return code
+
+
+def _num_jobs(given: str, params: Params) -> int:
+    if given != "auto":
+        if not given.isdecimal() or int(given) < 1:
+            raise UserError(f"JOBS = {given}: valid: auto, or a whole number from 1")
+        return int(given)
+    if params.device != "cpu" and Path("/dev/nvidia0").exists():
+        return 1  # one training already keeps a GPU busy
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    threads = params.scales[params.scale].threads
+    return max(1, min(cores // threads, memory // BYTES_PER_JOB))
+
+
+def _train_side_by_side(params: Params, jobs: int) -> int:
+    shares = share(list(variants(params).values()), jobs)
+    # Trainings wait for each other only while DVC writes dvc.lock, not while they run.
+    command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going"]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        codes = list(pool.map(lambda stages: _run([*command, *stages], lines=True), shares))
+    return next((code for code in codes if code), 0)
+
+
+def share(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
+    """Splits trainings into at most ``jobs`` lists of DVC stages of about equal work."""
+    shares: list[list[str]] = [[] for _ in range(min(jobs, len(trainings)))]
+    work = [0] * len(shares)
+    # The longest first, each to whoever has least to do.
+    for variant in sorted(trainings, key=_work, reverse=True):
+        least = work.index(min(work))
+        shares[least].append(stage_name(variant))
+        work[least] += _work(variant)
+    return shares
+
+
+def stage_name(variant: Variant) -> str:
+    """The stage of dvc.yaml that trains a variant."""
+    if variant.group == "reference":
+        return "reference"
+    if variant.group == "tricks":
+        return f"train@{variant.model}-{variant.trick}"
+    return f"{variant.group}@{variant.trick}"
+
+
+def _work(variant: Variant) -> int:
+    """Multiply-adds of the convolutions of one epoch, forward: a measure of a training's time."""
+    net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 0
+    for filters, next_size in zip(net.filters, net.feature_map_sizes(), strict=True):
+        out = next_size * (net.pool or 1)
+        total += multiply_adds(out, channels=channels, filters=filters, kernel_size=net.kernel_size)
+        channels = filters
+    return total * variant.recipe.steps_per_epoch
+
+
+def _run(command: Sequence[str], *, lines: bool = False) -> int:
+    """Runs a command; with ``lines`` its output passes line by line, so that several can mix."""
+    if not lines:
+        return subprocess.run(command).returncode
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+    return process.returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,69 @@
+"""Where the state of an unfinished training lies, and what it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cifar_tricks.arrays import Arrays
+from cifar_tricks.machine import device_name, project_root
+from cifar_tricks.params import Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One seed of a variant, with all that determines its outcome.
+
+    Args:
+        scale: of params.yaml.
+        variant: what to train.
+        seed: of the run.
+        device: where.
+        arrays: the training file.
+        copies: its copies, where the recipe uses them.
+    """
+
+    scale: str
+    variant: Variant
+    seed: int
+    device: torch.device
+    arrays: Arrays
+    copies: Arrays | None
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a saved state to be taken up again."""
+        return {
+            "recipe": asdict(self.variant.recipe),
+            "seed": self.seed,
+            "device": device_name(self.device),
+            "torch": torch.__version__,
+            "data": self.arrays.sha256,
+            "copies": self.copies.sha256 if self.copies else None,
+            "code": _code_hash(),
+        }
+
+    def folder(self) -> Path:
+        """Where the state lies until all seeds are done.
+
+        It is outside ``runs`` because DVC deletes a stage's outputs before it runs, and in the
+        main checkout because the copies made for queued experiments are deleted afterwards.
+        """
+        identity = json.dumps(self.identity(), sort_keys=True)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        return project_root() / "resume" / f"{self.variant.key}-seed={self.seed}-{digest}"
+
+
+def _code_hash() -> str:
+    """sha256 over the source of every module of this package that is loaded."""
+    digest = hashlib.sha256()
+    for name, module in sorted(sys.modules.items()):
+        source = getattr(module, "__file__", None)
+        if name.split(".")[0] == "cifar_tricks" and source:
+            digest.update(name.encode() + Path(source).read_bytes())
+    return digest.hexdigest()

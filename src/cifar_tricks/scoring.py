@@ -1,0 +1,169 @@
+"""The only module that reads the test images: it scores trained nets on them, once.
+
+Nothing computed here flows back into a training; the early stopping and the kept weights were
+decided on validation images.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cifar_tricks.arrays import Arrays, read_arrays
+from cifar_tricks.data import Images, Normalisation
+from cifar_tricks.errors import UserError
+from cifar_tricks.evaluation import loss_and_accuracy, predict
+from cifar_tricks.files import write_atomically
+from cifar_tricks.machine import choose_device, prepare
+from cifar_tricks.models import load_weights
+from cifar_tricks.original import original_result
+from cifar_tricks.params import Variant, variants
+from cifar_tricks.runs import Run, finite, read_run, seed_folder, to_json
+from cifar_tricks.schema import Params
+
+TEST_FILE = "data/cifar10/test.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One trained net on all test images.
+
+    Args:
+        key: of the variant.
+        seed: of the run.
+        accuracy: in [0, 1].
+        loss: cross-entropy in nats, None if not finite.
+        predictions: class of every test image in the official order, uint8 (N,).
+    """
+
+    key: str
+    seed: int
+    accuracy: float
+    loss: float | None
+    predictions: np.ndarray
+
+
+def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run], list[Score]]:
+    """Scores every seed of the variants.
+
+    Args:
+        params: the checked parameters.
+        keys: which variants.
+
+    Returns:
+        The runs by key, and the scores in the order of keys and seeds.
+
+    Raises:
+        UserError: a run is missing, damaged, or was trained from other parameters than these.
+    """
+    known = variants(params)
+    runs = {key: _matching_run(params, known[key]) for key in keys}
+    device = choose_device(params.device)
+    # One thread for each net and several nets at once: the results do not depend on how many.
+    prepare(device, threads=1)
+    arrays = read_arrays(TEST_FILE)
+    rows = torch.arange(len(arrays["labels"]))
+    test = Images.from_arrays(arrays, rows, device)
+    jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
+    workers = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool:
+        return runs, list(pool.map(lambda job: _score(*job, test=test), jobs))
+
+
+def _matching_run(params: Params, variant: Variant) -> Run:
+    run = read_run(params.scale, variant.key)
+    # Through JSON, so that tuples and lists compare equal.
+    same = to_json(asdict(variant.recipe)) == to_json(run.recipe)
+    if not same or tuple(run.seeds) != params.seeds:
+        raise UserError(
+            f"runs/{params.scale}/{variant.key} was trained from other parameters than params.yaml "
+            "holds now: dvc repro trains it anew"
+        )
+    return run
+
+
+def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
+    path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
+    weights = read_arrays(path)
+    if weights.sha256 != run.seeds[seed].weights_sha256:
+        raise UserError(f"{path} is not the file that {run.key} wrote: dvc checkout --force {path}")
+    device = test.labels.device
+    tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
+    net = load_weights(variant.recipe.net, tensors, device)
+    result = run.seeds[seed]
+    normaliser = Normalisation(mean=result.mean, std=result.std).to(device)
+    logits = predict(net, test, normaliser, precision=variant.recipe.precision)
+    loss, accuracy = loss_and_accuracy(logits, test.labels)
+    predictions = logits.argmax(1).to(torch.uint8).cpu().numpy()
+    return Score(
+        key=run.key, seed=seed, accuracy=accuracy, loss=finite(loss), predictions=predictions
+    )
+
+
+def metrics(params: Params, runs: dict[str, Run], scores: Iterable[Score]) -> dict[str, Any]:
+    """The content of ``metrics.json``: every variant with the values of all its seeds."""
+    by_key: dict[str, list[Score]] = {key: [] for key in runs}
+    for score in scores:
+        by_key[score.key].append(score)
+    return {
+        "scale": params.scale,
+        "variants": {key: _variant_metrics(runs[key], by_key[key]) for key in runs},
+    }
+
+
+def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
+    original = original_result(run.key)
+    results = [run.seeds[score.seed] for score in scores]
+    return {
+        "group": run.group,
+        "model": run.model,
+        "trick": run.trick,
+        "seeds": [score.seed for score in scores],
+        "status": [result.status for result in results],
+        "test_accuracy": _values(score.accuracy for score in scores),
+        "test_loss": _values(score.loss for score in scores),
+        "validation_accuracy": _values(result.validation_accuracy for result in results),
+        "validation_loss": _values(result.validation_loss for result in results),
+        "train_accuracy": _values(result.train_accuracy for result in results),
+        "train_loss": _values(result.train_loss for result in results),
+        "num_parameters": run.num_parameters,
+        "reference": original and {"test_accuracy": original["test_accuracy"]},
+    }
+
+
+def _values(numbers: Iterable[float | None]) -> dict[str, Any]:
+    """All values and their mean; no mean over a hole."""
+    values = list(numbers)
+    known = [value for value in values if value is not None]
+    mean = sum(known) / len(known) if len(known) == len(values) else None
+    return {"values": values, "mean": mean}
+
+
+def write_predictions(path: Path, labels: np.ndarray, scores: Iterable[Score]) -> None:
+    """Writes ``predictions.csv.gz``: a row per test image in the official order.
+
+    Columns: ``image`` (its number), ``label``, then ``<key>/seed=<n>`` for every net: classes in
+    [0, 10).
+    """
+    columns = {"image": np.arange(len(labels)), "label": labels}
+    columns |= {f"{score.key}/seed={score.seed}": score.predictions for score in scores}
+    text = io.StringIO()
+    text.write(",".join(columns) + "\n")
+    np.savetxt(text, np.stack([c.astype(np.int64) for c in columns.values()], 1), "%d", ",")
+    # No time stamp in the gzip header: the same predictions give the same bytes.
+    write_atomically(path, gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def test_labels() -> np.ndarray:
+    """Labels int64 (N,) of the test images in the official order."""
+    arrays: Arrays = read_arrays(TEST_FILE)
+    return arrays["labels"]

@@ -1,0 +1,18 @@
+"""Trains one variant, all seeds of the chosen scale: ``train.py KEY``, e.g. model1-leaky_relu."""
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Checks params.yaml before the slow imports."""
+    from cifar_tricks.params import load_params
+
+    params = load_params()
+
+    from cifar_tricks.study import train_variant
+
+    train_variant(params, argv[0])
+
+
+if __name__ == "__main__":
+    run(main)
