@@ -25,8 +25,9 @@ from cifar_tricks import cifar10, cifar10_decoding
 from cifar_tricks.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.assets import Asset, Http, Source
-from cifar_tricks.cifar10 import CIFAR10, CLASS_NAMES, CONTENT_HASHES, Split, write_split
+from cifar_tricks.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
 from cifar_tricks.cifar10_decoding import decode
+from cifar_tricks.class_names import CLASS_NAMES
 from cifar_tricks.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,18 +14,6 @@ from cifar_tricks.arrays import write_arrays
 from cifar_tricks.assets import Asset, Http, Npm, Source
 from cifar_tricks.files import hash_file
 
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
 IMAGE_SIZE = 32
 HASH_IMAGES = 1000
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_tricks.archives import BadArchive, load_array_pickle, read_members
-from cifar_tricks.cifar10 import CLASS_NAMES, CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
+from cifar_tricks.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
+from cifar_tricks.class_names import CLASS_NAMES
 from cifar_tricks.errors import UserError
 
 TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]

@@ -24,6 +24,13 @@ TRAINING_FILE_IMAGES = 50_000
 # Names of groups and of other folders beside the results of a model or a scale.
 RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
 RESERVED_SCALES = ("experiment",)
+REQUIRED_TRICKS = {
+    "baseline": "every trick is compared with it",
+    "augment": "the stage augment makes its copies",
+}
+# What the stage `improve` of dvc.yaml depends on; other stacks belong to `combine`.
+IMPROVE_MODEL = "model1"
+IMPROVE_TRICKS = ("augment", "batch_norm", "leaky_relu")
 
 S = TypeVar("S", bound=Section)
 
@@ -174,14 +181,21 @@ def _wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) ->
 def _check_names(params: Params) -> None:
     if params.scale not in params.scales:
         raise ValueError(_wrong_name(("scale",), params.scale, params.scales))
-    if "baseline" not in params.tricks:
-        raise ValueError("tricks.baseline is missing: every trick is compared with it")
+    for trick, why in REQUIRED_TRICKS.items():
+        if trick not in params.tricks:
+            raise ValueError(f"tricks.{trick} is missing: {why}")
     if params.trick not in params.tricks:
         raise ValueError(_wrong_name(("trick",), params.trick, params.tricks))
     if params.model not in (models := {**params.models, "reference": params.reference}):
         raise ValueError(_wrong_name(("model",), params.model, models))
     if params.model == "reference" and params.trick != "baseline":
         raise ValueError(f"trick = {params.trick}: the reference net is trained with baseline only")
+    for step, stack in params.improve.items():
+        if stack.model != IMPROVE_MODEL or not set(stack.tricks) <= set(IMPROVE_TRICKS):
+            raise ValueError(
+                f"improve.{step}: its steps stack {', '.join(IMPROVE_TRICKS)} on {IMPROVE_MODEL}; "
+                "put any other stack under combine"
+            )
     for section, names in (("models", RESERVED_MODELS), ("scales", RESERVED_SCALES)):
         for name in set(names) & set(getattr(params, section)):
             raise ValueError(f"{section}.{name}: this name is taken; choose another")

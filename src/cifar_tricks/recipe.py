@@ -32,9 +32,13 @@ class Call:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the target with these positional arguments and both sets of keyword arguments."""
+        return self.resolve()(*args, **self.arguments, **kwargs)
+
+    def resolve(self) -> Callable[..., Any]:
+        """The target itself, imported."""
         module, _, name = self.target.rpartition(".")
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return function(*args, **self.arguments, **kwargs)
+        target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,11 @@ class Recipe:
     validation_images: int
     precision: Literal["fp32", "bf16"]
     threads: int
+
+    def calls(self) -> list[Call]:
+        """All filled slots that call something."""
+        slots = [*vars(self).values(), *vars(self.net).values(), *self.batch_transforms]
+        return [slot for slot in slots if isinstance(slot, Call)]
 
     @property
     def steps_per_epoch(self) -> int:

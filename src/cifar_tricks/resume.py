@@ -14,6 +14,7 @@ import torch
 from cifar_tricks.arrays import Arrays
 from cifar_tricks.machine import device_name, project_root
 from cifar_tricks.params import Variant
+from cifar_tricks.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Training:
         device: where.
         arrays: the training file.
         copies: its copies, where the recipe uses them.
+        code: see :func:`code_hash`.
     """
 
     scale: str
@@ -35,6 +37,7 @@ class Training:
     device: torch.device
     arrays: Arrays
     copies: Arrays | None
+    code: str
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a saved state to be taken up again."""
@@ -45,7 +48,7 @@ class Training:
             "torch": torch.__version__,
             "data": self.arrays.sha256,
             "copies": self.copies.sha256 if self.copies else None,
-            "code": _code_hash(),
+            "code": self.code,
         }
 
     def folder(self) -> Path:
@@ -59,8 +62,10 @@ class Training:
         return project_root() / "resume" / f"{self.variant.key}-seed={self.seed}-{digest}"
 
 
-def _code_hash() -> str:
-    """sha256 over the source of every module of this package that is loaded."""
+def code_hash(recipe: Recipe) -> str:
+    """sha256 over the source of every module of this package that the training loads."""
+    for call in recipe.calls():
+        call.resolve()
     digest = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
         source = getattr(module, "__file__", None)

@@ -123,28 +123,40 @@ def metrics(params: Params, runs: dict[str, Run], scores: Iterable[Score]) -> di
 def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
     original = original_result(run.key)
     results = [run.seeds[score.seed] for score in scores]
+    hole = any(result.status == "diverged" for result in results)
+    columns: dict[str, Iterable[float | None]] = {
+        "test_accuracy": (score.accuracy for score in scores),
+        "test_loss": (score.loss for score in scores),
+        "validation_accuracy": (result.validation_accuracy for result in results),
+        "validation_loss": (result.validation_loss for result in results),
+        "train_accuracy": (result.train_accuracy for result in results),
+        "train_loss": (result.train_loss for result in results),
+    }
     return {
         "group": run.group,
         "model": run.model,
         "trick": run.trick,
         "seeds": [score.seed for score in scores],
         "status": [result.status for result in results],
-        "test_accuracy": _values(score.accuracy for score in scores),
-        "test_loss": _values(score.loss for score in scores),
-        "validation_accuracy": _values(result.validation_accuracy for result in results),
-        "validation_loss": _values(result.validation_loss for result in results),
-        "train_accuracy": _values(result.train_accuracy for result in results),
-        "train_loss": _values(result.train_loss for result in results),
+        **{name: _values(values, hole=hole) for name, values in columns.items()},
         "num_parameters": run.num_parameters,
         "reference": original and {"test_accuracy": original["test_accuracy"]},
     }
 
 
-def _values(numbers: Iterable[float | None]) -> dict[str, Any]:
-    """All values and their mean; no mean over a hole."""
+def summary(run: Run, scores: list[Score]) -> dict[str, Any]:
+    """The few figures of one variant that `dvc exp show` lists: means over its seeds."""
+    figures = _variant_metrics(run, scores)
+    names = ("test_accuracy", "validation_accuracy", "train_accuracy", "test_loss")
+    means = {name: figures[name]["mean"] for name in names}
+    return {**means, "num_parameters": run.num_parameters, "num_seeds": len(scores)}
+
+
+def _values(numbers: Iterable[float | None], *, hole: bool = False) -> dict[str, Any]:
+    """All values and their mean; no mean over a hole (a diverged run or a missing value)."""
     values = list(numbers)
     known = [value for value in values if value is not None]
-    mean = sum(known) / len(known) if len(known) == len(values) else None
+    mean = sum(known) / len(known) if len(known) == len(values) and not hole else None
     return {"values": values, "mean": mean}
 
 

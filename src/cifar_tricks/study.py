@@ -22,7 +22,7 @@ from cifar_tricks.files import write_atomically
 from cifar_tricks.machine import choose_device, device_name, prepare, project_root
 from cifar_tricks.models import build_net, num_parameters
 from cifar_tricks.params import variants
-from cifar_tricks.resume import Training
+from cifar_tricks.resume import Training, code_hash
 from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, write_history, write_run
 from cifar_tricks.schema import Params, choose_from
 from cifar_tricks.training import Fitted, fit
@@ -51,6 +51,7 @@ def train_variant(params: Params, key: str) -> None:
     prepare(device, threads=variant.recipe.threads)
     arrays = read_arrays(TRAIN_FILE)
     copies = read_arrays(COPIES_FILE) if variant.recipe.copies else None
+    code = code_hash(variant.recipe)
     trainings = [
         Training(
             scale=params.scale,
@@ -59,6 +60,7 @@ def train_variant(params: Params, key: str) -> None:
             device=device,
             arrays=arrays,
             copies=copies,
+            code=code,
         )
         for seed in params.seeds
     ]

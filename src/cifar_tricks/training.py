@@ -68,13 +68,14 @@ def fit(
     Raises:
         Interrupted: ``should_stop`` said so.
     """
-    run = Trainer(recipe, data, seed=seed, device=device)
-    progress = run.progress
     clock = _Clock()
-    with _private_randomness(derive_seed(seed, "layers"), device):
+    with _private_randomness(device):
+        run = Trainer(recipe, data, seed=seed, device=device)
+        # Dropout layers draw from the global stream: PyTorch gives them no other.
+        torch.manual_seed(derive_seed(seed, "layers"))
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-            progress = run.progress
+        progress = run.progress
         saved = time.monotonic()
         while not run.finished:
             with clock:
@@ -100,11 +101,9 @@ def fit(
 
 
 @contextmanager
-def _private_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global stream, from which dropout layers draw, and restores it afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+def _private_randomness(device: torch.device) -> Iterator[None]:
+    """Restores the global random stream afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
 

@@ -1,0 +1,60 @@
+"""``predictions.csv.gz``: the predicted class of every test image, for every net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.errors import UserError
+from cifar_tricks.results import Result
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Reads what the stage ``evaluate`` wrote.
+
+    Returns:
+        A row per test image in the official order: ``label`` and ``<key>/seed=<n>``, classes in
+        [0, 10).
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        frame = pd.read_csv(path, index_col="image")
+        assert "label" in frame and frame.min().min() >= 0 and frame.max().max() < len(CLASS_NAMES)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
+    except (ValueError, TypeError, OSError, EOFError, AssertionError) as error:
+        raise UserError(f"{path} is damaged: dvc repro --force evaluate") from error
+    return frame
+
+
+def predicted_classes(predictions: pd.DataFrame, result: Result) -> pd.DataFrame:
+    """The predictions of all seeds below each other.
+
+    Returns:
+        Columns actual and predicted (classes in [0, 10)), one row per seed and test image; empty
+        where the variant has a flaw or was not predicted.
+    """
+    columns = [f"{result.key}/seed={seed}" for seed in result.seeds]
+    if result.flaw or not set(columns) <= set(predictions.columns):
+        return pd.DataFrame({"actual": [], "predicted": []}, dtype=int)
+    parts = [
+        pd.DataFrame({"actual": predictions["label"], "predicted": predictions[column]})
+        for column in columns
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def class_accuracies(predictions: pd.DataFrame, result: Result) -> dict[str, float]:
+    """Share of each class's test images that were recognised, mean over seeds.
+
+    Returns:
+        By class name, in the order of the labels; empty where there are no predictions, and
+        without the classes that have no test image.
+    """
+    pairs = predicted_classes(predictions, result)
+    right = (pairs["actual"] == pairs["predicted"]).groupby(pairs["actual"]).mean()
+    return {CLASS_NAMES[int(label)]: float(share) for label, share in right.items()}

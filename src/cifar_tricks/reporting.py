@@ -1,0 +1,172 @@
+"""The report: ``report.md`` for people, ``summary.json`` for DVC and ``results.csv`` for papers.
+
+Nothing here depends on the clock, the checkout or the order of a folder, so that a rerun gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from cifar_tricks import report_tables
+from cifar_tricks.files import write_atomically
+from cifar_tricks.markdown import Markdown, code, escape, image, render, table
+from cifar_tricks.original import original_notes, original_result
+from cifar_tricks.predictions import predicted_classes
+from cifar_tricks.results import GOAL, MISSING, Result, Study
+from cifar_tricks.runs import to_json
+
+MANIFEST = Path("data/manifest.json")
+# The original's training images and epochs: with fewer, a run says nothing about its claims.
+PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
+IDENTITY = ("key", "group", "model", "trick", "seed", "status")
+SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
+
+
+def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+    """Writes ``report.md``, ``summary.json`` and ``results.csv``.
+
+    Args:
+        study: all results.
+        predictions: of the test images.
+        folder: ``reports/<scale>``; the figures that lie in it are shown.
+    """
+    page = render("report.md.j2", _context(study, predictions, folder))
+    write_atomically(folder / "report.md", page.encode())
+    write_atomically(folder / "summary.json", to_json(summary(study)))
+    write_atomically(folder / "results.csv", _results(study).encode())
+
+
+def summary(study: Study) -> dict[str, int | float]:
+    """The few numbers for ``dvc metrics show``: test accuracies, means over seeds; what has no
+    result is left out."""
+    best = study.best
+    shown = {"reference": study.results["reference-baseline"]}
+    for model in study.params.models:
+        shown[f"baseline_{model}"] = study.results[f"{model}-baseline"]
+    if best is not None and best.variant.group == "improve":
+        shown["improve_best"] = best
+    means = {name: result.mean("test_accuracy") for name, result in shown.items()}
+    known = {name: mean for name, mean in means.items() if mean is not None}
+    return {"seeds": len(study.params.seeds), **known}
+
+
+def sampling_error(accuracy: float, images: int) -> float:
+    """Half the width of Wilson's 95% interval of an accuracy.
+
+    Args:
+        accuracy: share of right answers, in [0, 1].
+        images: how many it was measured on.
+
+    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+    1927.
+    """
+    interval = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return float(interval.high - interval.low) / 2
+
+
+def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    params, best = study.params, study.best
+    scale = params.scales[params.scale]
+    runs = [result.run for result in study.results.values() if result.run]
+    transfer = original_result("transfer-resnet18") or {}
+    return {
+        "study": study,
+        "params": params,
+        "scale": scale,
+        "best": best,
+        "has_classes": best is not None and len(predicted_classes(predictions, best)) > 0,
+        "predictions": predictions,
+        "tables": report_tables,
+        "is_small": scale.train_images < PROTOCOL_IMAGES or scale.num_epochs < PROTOCOL_EPOCHS,
+        "facts": _facts(study, len(predictions)),
+        "test_images": f"{len(predictions):,}",
+        "noise": _noise(study, len(predictions)),
+        "flawed": [result for result in study.results.values() if result.flaw],
+        "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
+        "goal": GOAL,
+        "torch": sorted({run.torch for run in runs}),
+        "data_hashes": sorted({run.data.get("train", "") for run in runs}),
+        "assets": _assets(),
+        "notes": original_notes(),
+        "transfer": report_tables.number(transfer.get("test_accuracy")),
+        "figure": partial(_figure, folder),
+    }
+
+
+def _facts(study: Study, test_images: int) -> Markdown:
+    scale = study.params.scales[study.params.scale]
+    devices = sorted({result.run.device for result in study.results.values() if result.run})
+    seeds = study.params.seeds
+    facts = {
+        "seeds (n)": f"{len(seeds)} ({', '.join(map(str, seeds))})",
+        "training images": f"{scale.train_images:,}",
+        "validation images": f"{scale.validation_images:,}",
+        "test images": f"{test_images:,}",
+        "epochs": f"at most {scale.num_epochs}",
+        "precision": scale.precision,
+        "device": ", ".join(devices),
+        "threads": scale.threads,
+    }
+    return table(list(facts), [list(facts.values())])
+
+
+def _noise(study: Study, test_images: int) -> list[dict[str, object]]:
+    """Per net: the baseline's accuracy, and how far the choice of test images moves it."""
+    baselines = [study.results[f"{model}-baseline"] for model in study.params.models]
+    means = {result.key: result.mean("test_accuracy") for result in baselines}
+    return [
+        {"key": key, "accuracy": f"{mean:.4f}", "error": f"{sampling_error(mean, test_images):.4f}"}
+        for key, mean in means.items()
+        if mean is not None and test_images
+    ]
+
+
+def _figure(folder: Path, name: str, alt: str) -> Markdown:
+    """The figure, or a line that there is none."""
+    path = f"figures/{name}.png"
+    if not (folder / path).exists():
+        return Markdown(f"*There is no figure {code(name)}: nothing to draw yet.*")
+    return image(path, alt)
+
+
+def _assets() -> list[Markdown]:
+    """Where the data came from and what it is: a line per entry of the manifest."""
+    try:
+        manifest = json.loads(MANIFEST.read_bytes())
+        sections = [manifest.get("assets", {}), manifest.get("files", {})]
+        entries = [item for section in sections for item in section.items()]
+        return [_entry(name, fields) for name, fields in entries]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _entry(name: str, fields: dict[str, object]) -> Markdown:
+    parts = [f"{escape(field.replace('_', ' '))} {code(value)}" for field, value in fields.items()]
+    return Markdown(f"{code(name)}: {', '.join(parts)}")
+
+
+def _results(study: Study) -> str:
+    """A row per variant and seed; empty cells where there is no number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*IDENTITY, *SCORES, "difference"])
+    for result in study.results.values():
+        for seed in result.seeds:
+            writer.writerow([*_result_row(result, seed), study.difference(result, seed)])
+    return text.getvalue()
+
+
+def _result_row(result: Result, seed: int) -> list[object]:
+    variant, status = result.variant, result.status(seed)
+    scores = [result.scores.get(name, {}).get(seed) for name in SCORES]
+    scores = scores if status != MISSING else [None] * len(scores)
+    return [result.key, variant.group, variant.model, variant.trick, seed, status, *scores]

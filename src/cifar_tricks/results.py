@@ -1,0 +1,184 @@
+"""What came of the study: every variant of params.yaml with its runs, scores and holes.
+
+Figures and report read here and nowhere else, so that they agree on what counts as a result: a
+variant with a missing or diverged seed has no mean, and a difference is one between equal seeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.original import original_result
+from cifar_tricks.params import Variant, variants
+from cifar_tricks.runs import Run, read_run, run_folder
+from cifar_tricks.schema import Params
+
+MISSING, DIVERGED = "missing", "diverged"
+# The step that the original report ends with; where params.yaml has it, it stands for the best net.
+BEST = "improve-best"
+# Test accuracy that the original's task 3e asks for.
+GOAL = 0.80
+SCORES = (
+    "test_accuracy",
+    "test_loss",
+    "validation_accuracy",
+    "validation_loss",
+    "train_accuracy",
+    "train_loss",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of one variant.
+
+    Args:
+        variant: the recipe, from params.yaml.
+        seeds: that it should have been trained with.
+        run: what was trained; None where nothing was.
+        scores: of the kept weights, by name (see SCORES) and seed; accuracies in [0, 1], losses in
+            nats, None where not finite.
+    """
+
+    variant: Variant
+    seeds: tuple[int, ...]
+    run: Run | None
+    scores: dict[str, dict[int, float | None]]
+
+    @property
+    def key(self) -> str:
+        """Names the variant's folder."""
+        return self.variant.key
+
+    @property
+    def original(self) -> dict[str, float]:
+        """The original report's figures of this variant; empty where it has none."""
+        return original_result(self.key) or {}
+
+    def status(self, seed: int) -> str:
+        """How the seed's training ended: finished, stopped early, diverged or missing."""
+        if self.run is None or seed not in self.run.seeds:
+            return MISSING
+        if self.scores.get("test_accuracy", {}).get(seed) is None:
+            return MISSING
+        return self.run.seeds[seed].status
+
+    @property
+    def flaw(self) -> str:
+        """What stands in the place of a mean, e.g. "diverged (1 of 3 seeds)"; empty for none."""
+        counts = Counter(self.status(seed) for seed in self.seeds)
+        for status in (MISSING, DIVERGED):
+            if counts[status] == len(self.seeds):
+                return status
+            if counts[status]:
+                return f"{status} ({counts[status]} of {len(self.seeds)} seeds)"
+        return ""
+
+    def values(self, name: str) -> list[float]:
+        """The score of every seed, in their order; empty where the variant has a flaw."""
+        values = [self.scores.get(name, {}).get(seed) for seed in self.seeds]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) and not self.flaw else []
+
+    def mean(self, name: str) -> float | None:
+        """Mean of the score over all seeds; None where one is missing."""
+        values = self.values(name)
+        return fmean(values) if values else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All results at the chosen scale, by key, in the order of params.yaml."""
+
+    params: Params
+    results: dict[str, Result]
+
+    def group(self, name: str) -> list[Result]:
+        """The results of a group: reference, tricks, improve or combine."""
+        return [result for result in self.results.values() if result.variant.group == name]
+
+    def baseline(self, result: Result) -> Result:
+        """The baseline of the result's net."""
+        return self.results[f"{result.variant.model}-baseline"]
+
+    def difference(self, result: Result, seed: int) -> float | None:
+        """Test accuracy minus that of the baseline with the same seed; None across a hole."""
+        pair = (result, self.baseline(result))
+        if any(one.status(seed) in (MISSING, DIVERGED) for one in pair):
+            return None
+        ours, base = (one.scores["test_accuracy"][seed] for one in pair)
+        return None if ours is None or base is None else ours - base
+
+    def differences(self, result: Result) -> list[float]:
+        """The difference of every seed; empty where either has a flaw."""
+        values = [self.difference(result, seed) for seed in result.seeds]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else []
+
+    def original_difference(self, result: Result) -> float | None:
+        """The original report's difference from its baseline; None where it printed none."""
+        ours = result.original.get("test_accuracy")
+        base = self.baseline(result).original.get("test_accuracy")
+        return None if ours is None or base is None else ours - base
+
+    @property
+    def best(self) -> Result | None:
+        """The step BEST, else the step of ``improve``, else the trick with the highest validation
+        accuracy (never chosen on the test images); None where nothing has a result."""
+        whole = [r for r in self.group("improve") if r.values("validation_accuracy")]
+        whole = whole or [r for r in self.group("tricks") if r.values("validation_accuracy")]
+        named = [result for result in whole if result.key == BEST]
+        return max(named or whole, key=lambda r: r.mean("validation_accuracy") or 0.0, default=None)
+
+
+def report_folder(params: Params) -> Path:
+    """``reports/<scale>``."""
+    return Path("reports") / params.scale
+
+
+def read_study(params: Params) -> Study:
+    """Reads ``metrics.json`` and every variant's ``run.json``.
+
+    Raises:
+        UserError: metrics.json is missing or damaged, a run is damaged, or the runs were trained
+            on different data.
+    """
+    path = report_folder(params) / "metrics.json"
+    try:
+        measured = dict(json.loads(path.read_bytes())["variants"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged: dvc repro --force evaluate") from error
+    results = {
+        key: _read_result(params, variant, measured.get(key))
+        for key, variant in variants(params).items()
+    }
+    _check_data(results)
+    return Study(params=params, results=results)
+
+
+def _read_result(params: Params, variant: Variant, measured: dict[str, Any] | None) -> Result:
+    exists = (run_folder(params.scale, variant.key) / "run.json").exists()
+    run = read_run(params.scale, variant.key) if exists else None
+    scores = {}
+    for name in SCORES if measured else ():
+        values = (measured or {}).get(name, {}).get("values", [])
+        scores[name] = dict(zip((measured or {}).get("seeds", []), values, strict=False))
+    return Result(variant=variant, seeds=params.seeds, run=run, scores=scores)
+
+
+def _check_data(results: dict[str, Result]) -> None:
+    by_hash: dict[str, str] = {}
+    for key, result in results.items():
+        if result.run is not None:
+            by_hash.setdefault(result.run.data.get("train", ""), key)
+    if len(by_hash) > 1:
+        keys = " and ".join(by_hash.values())
+        raise UserError(f"{keys} were trained on different data: dvc repro trains them anew")

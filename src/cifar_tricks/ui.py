@@ -1,0 +1,174 @@
+"""``make ui``: MLflow's pages about the logged runs, for this machine only.
+
+The environment variable ``PORT`` chooses the port; without it, it is the first free one from 5000.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params
+from cifar_tricks.store import ENVIRONMENT, VIEW_NAME, Store, find_store
+from cifar_tricks.tracking import run_ids
+
+HOST = "127.0.0.1"
+FIRST_PORT = 5000
+BASELINE = "model1-baseline"
+START_SECONDS = 120
+# The server only shows: it runs no jobs and loads no pickles.
+SERVER_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "PYTHONWARNINGS": "ignore",  # of its own dependencies
+}
+
+
+def main() -> int:
+    """Starts the pages, prints their links and waits; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _show(load_params().scale)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _interrupt(*_: object) -> None:
+    """Ends like Ctrl-C, so that the server is stopped too."""
+    raise KeyboardInterrupt
+
+
+def _show(scale: str) -> int:
+    store = find_store()
+    if not store.exists:
+        raise UserError(f"no runs are logged yet in {store.name}: make repro first")
+    if store.uri.startswith(("http://", "https://")):
+        _print_links(page_links(scale, store.name.rstrip("/")))
+        return 0
+    port = choose_port(os.environ.get("PORT", ""))
+    links = page_links(scale, f"http://{HOST}:{port}")
+    server = _start(store, port)
+    try:
+        _wait_until_up(server, port)
+        _print_links(links)
+        print("\nCtrl-C ends it.", flush=True)
+        return server.wait()
+    finally:
+        # The server is a group of processes.
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def choose_port(wanted: str) -> int:
+    """A port that nothing listens on yet.
+
+    Args:
+        wanted: a number; "" for the first free one from 5000.
+
+    Raises:
+        UserError: not a port, or in use.
+    """
+    if wanted and not (wanted.isdecimal() and 1 <= int(wanted) <= 65_535):
+        raise UserError(f"PORT = {wanted}: valid: 1 to 65535")
+    for port in [int(wanted)] if wanted else range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+    raise UserError(
+        f"PORT = {wanted or FIRST_PORT}: in use or not allowed; choose another: PORT=5001"
+    )
+
+
+def page_links(scale: str, address: str) -> dict[str, str]:
+    """The pages that are worth a link, by what they show.
+
+    Args:
+        scale: a key of ``scales``.
+        address: of the server, without a final slash.
+
+    Raises:
+        UserError: no runs of this scale are logged, or the store cannot be reached.
+    """
+    keys = [BASELINE, *_best(scale)]
+    experiment, found = run_ids(scale, keys)
+    if not experiment:
+        raise UserError(f"no runs of scale {scale} are logged yet: make repro first")
+    runs = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    links = {"All runs": f"{runs}&viewStateShareKey={VIEW_NAME}"}
+    if len(found) == 2:
+        ids = ", ".join(f"'{run_id}'" for run_id in found.values())
+        where = quote(f"attributes.run_id IN ({ids})")
+        pair = " and ".join(keys)
+        links[f"{pair}, their curves"] = f"{runs}&compareRunsMode=CHART&searchFilter={where}"
+        listed, experiments = (
+            quote(json.dumps(part, separators=(",", ":")))
+            for part in ([*found.values()], [experiment])
+        )
+        # MLflow's page wants `runs` to come first.
+        links[f"{pair}, value by value"] = (
+            f"{address}/#/compare-runs?runs={listed}&experiments={experiments}"
+            "&workflowType=machine_learning"
+        )
+    return links
+
+
+def _best(scale: str) -> list[str]:
+    """The variant with the highest mean validation accuracy, if any is known."""
+    try:
+        metrics = json.loads((Path("reports") / scale / "metrics.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    means = {
+        key: score["validation_accuracy"]["mean"] for key, score in metrics["variants"].items()
+    }
+    others = [key for key in means if key != BASELINE and means[key] is not None]
+    return [max(others, key=lambda key: float(means[key]))] if others else []
+
+
+def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    # Other names would let a page of another site reach it through the browser.
+    command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    return subprocess.Popen(command, env=os.environ | SERVER_ENVIRONMENT, start_new_session=True)
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/health")
+            if connection.getresponse().status == http.client.OK:
+                return
+        connection.close()
+        time.sleep(0.2)
+    raise UserError(f"MLflow's server did not start on {HOST}:{port}; its own lines above say why")
+
+
+def _print_links(links: dict[str, str]) -> None:
+    for shown, link in links.items():
+        print(f"\n{shown}:\n  {link}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

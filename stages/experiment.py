@@ -1,0 +1,33 @@
+"""Evaluates and logs the one variant that `model` and `trick` of params.yaml name.
+
+``dvc exp run -S trick=leaky_relu experiment`` trains it where it is not trained yet.
+"""
+
+from pathlib import Path
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Writes ``reports/experiment/metrics.json`` and ``curves.csv``, and logs to MLflow."""
+    from cifar_tricks.params import load_params, variants
+
+    params = load_params()
+
+    from cifar_tricks.files import write_atomically
+    from cifar_tricks.plot_tables import write_curves
+    from cifar_tricks.results import Result
+    from cifar_tricks.runs import to_json
+    from cifar_tricks.scoring import metrics, score_variants, summary
+    from cifar_tricks.tracking import track
+
+    key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
+    runs, scores = score_variants(params, [key])
+    write_atomically(folder / "metrics.json", to_json(summary(runs[key], scores)))
+    result = Result(variant=variants(params)[key], seeds=params.seeds, run=runs[key], scores={})
+    write_curves(result, folder / "curves.csv")
+    track(params, [key], metrics(params, runs, scores), folder=folder)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,30 @@
+"""Writes the report: ``reports/<scale>/report.md``, ``summary.json`` and ``results.csv``."""
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Writes the report from runs, metrics.json, predictions.csv.gz, figures and manifest.
+
+    Args:
+        argv: no arguments.
+    """
+    from cifar_tricks.errors import UserError
+    from cifar_tricks.params import load_params
+
+    if argv:
+        raise UserError(f"report takes no arguments, got {' '.join(argv)}")
+    params = load_params()
+
+    from cifar_tricks.predictions import read_predictions
+    from cifar_tricks.reporting import write_report
+    from cifar_tricks.results import read_study, report_folder
+
+    study = read_study(params)
+    folder = report_folder(params)
+    write_report(study, read_predictions(folder / "predictions.csv.gz"), folder)
+    print(folder / "report.md")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,30 @@
+"""Logs every variant of the chosen scale to MLflow, once."""
+
+import json
+from pathlib import Path
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Logs what is not logged yet."""
+    from cifar_tricks.params import load_params, variants
+
+    params = load_params()
+
+    from cifar_tricks.errors import UserError
+    from cifar_tricks.tracking import track
+
+    folder = Path("reports") / params.scale
+    try:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}/metrics.json cannot be read: dvc repro writes it") from error
+    done = track(params, list(variants(params)), metrics, folder=folder)
+    print(
+        f"{done.new} of {done.total} variants are new in MLflow at {done.store}; see them: make ui"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,32 @@
+"""Draws the results into ``reports/<scale>/figures`` and writes the tables of DVC's plots."""
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Writes all figures and plot tables from runs, metrics.json and predictions.csv.gz.
+
+    Args:
+        argv: no arguments.
+    """
+    from cifar_tricks.errors import UserError
+    from cifar_tricks.params import load_params
+
+    if argv:
+        raise UserError(f"visualize takes no arguments, got {' '.join(argv)}")
+    params = load_params()
+
+    from cifar_tricks.figures import write_figures
+    from cifar_tricks.plot_tables import write_plot_tables
+    from cifar_tricks.predictions import read_predictions
+    from cifar_tricks.results import read_study, report_folder
+
+    study = read_study(params)
+    folder = report_folder(params)
+    predictions = read_predictions(folder / "predictions.csv.gz")
+    write_figures(study, predictions, folder / "figures")
+    write_plot_tables(study, predictions, folder / "plots")
+
+
+if __name__ == "__main__":
+    run(main)

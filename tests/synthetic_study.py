@@ -1,0 +1,155 @@
+"""A small study with made-up numbers, written by the package's own writers."""
+
+import contextlib
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from cifar_tricks.files import write_atomically
+from cifar_tricks.params import Variant, load_params, variants
+from cifar_tricks.results import Study, read_study
+from cifar_tricks.runs import (
+    Run,
+    SeedResult,
+    run_folder,
+    seed_folder,
+    to_json,
+    write_history,
+    write_run,
+)
+from cifar_tricks.schema import Params
+from cifar_tricks.scoring import Score, metrics, write_predictions
+
+NUM_TEST_IMAGES = 200
+PARAMS = """\
+scale: small
+model: reference
+trick: baseline
+device: cpu
+scales:
+  small: {{train_images: 640, validation_images: 64, num_epochs: 2, seeds: {seeds},
+          precision: fp32, threads: 1}}
+train: {{learning_rate: 0.05, batch_size: 64, validations_per_epoch: 2, early_stop_count: 4}}
+models:
+{models}
+reference: {{filters: [8], kernel_size: 5, stride: 1, padding: 2, pool: 2, hidden: [8]}}
+tricks: {{{tricks}}}
+improve: {improve}
+combine: {{}}
+"""
+NET = "{filters: [8], kernel_size: 5, stride: 1, padding: 2, pool: 2, hidden: [8]}"
+TRICKS = "baseline: {}, augment: {}, leaky_relu: {negative_slope: 0.1}"
+IMPROVE = (
+    "{both: {model: model1, tricks: {augment: {}, leaky_relu: {negative_slope: 0.1}}},"
+    " wider: {model: model1, tricks: {augment: {}}, net: {filters: [16]}}}"
+)
+
+
+@contextlib.contextmanager
+def make_study(
+    root: Path,
+    *,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    models: tuple[str, ...] = ("model1", "narrow"),
+    tricks: str = TRICKS,
+    improve: str = IMPROVE,
+    diverged: Collection[tuple[str, int]] = (),
+    missing: Collection[str] = (),
+) -> Iterator[Study]:
+    """Writes params.yaml, runs/ and reports/ into the folder and works in it.
+
+    Args:
+        root: an empty folder.
+        seeds: of every variant.
+        models: names of the nets.
+        tricks: the section of params.yaml.
+        improve: likewise.
+        diverged: which variants and seeds.
+        missing: keys of the variants that were not trained.
+    """
+    with contextlib.chdir(root):
+        nets = "\n".join(f"  {name}: {NET}" for name in models)
+        text = PARAMS.format(seeds=list(seeds), models=nets, tricks=tricks, improve=improve)
+        Path("params.yaml").write_text(text)
+        params = load_params()
+        known = {k: v for k, v in variants(params).items() if k not in missing}
+        runs = {key: _write_variant(params, known[key], diverged) for key in known}
+        labels = np.arange(NUM_TEST_IMAGES) % 10
+        scores = [_score(key, seed, labels) for key in known for seed in seeds]
+        write_atomically(Path("reports/small/metrics.json"), to_json(metrics(params, runs, scores)))
+        write_predictions(Path("reports/small/predictions.csv.gz"), labels, scores)
+        yield read_study(params)
+
+
+def generator(key: str, seed: int) -> np.random.Generator:
+    """Random numbers of a variant and seed, the same in every process."""
+    return np.random.default_rng([zlib.crc32(key.encode()), seed])
+
+
+def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[str, int]]) -> Run:
+    results = {}
+    for seed in params.seeds:
+        gone = (variant.key, seed) in diverged
+        rows = _history(variant, seed, diverged=gone)
+        write_history(seed_folder(params.scale, variant.key, seed) / "history.csv", rows)
+        value = float(generator(variant.key, seed).uniform(0.3, 0.9))
+        results[seed] = SeedResult(
+            status="diverged" if gone else "finished",
+            steps=rows[-1]["step"],
+            best_step=rows[1]["step"],
+            train_loss=None if gone else 1.0,
+            train_accuracy=value,
+            validation_loss=None if gone else 1.2,
+            validation_accuracy=value - 0.1,
+            mean=(125.0, 123.0, 114.0),
+            std=(63.0, 62.0, 67.0),
+            weights_sha256="0" * 64,
+        )
+    run = Run(
+        scale=params.scale,
+        key=variant.key,
+        group=variant.group,
+        model=variant.model,
+        trick=variant.trick,
+        tricks=variant.tricks,
+        recipe=asdict(variant.recipe),
+        num_parameters=1234,
+        steps_per_epoch=variant.recipe.steps_per_epoch,
+        device="cpu",
+        torch="2.0",
+        data={"train": "ab" * 32},
+        seeds=results,
+    )
+    write_run(run, run_folder(params.scale, variant.key))
+    return run
+
+
+def _history(variant: Variant, seed: int, *, diverged: bool) -> list[dict[str, object]]:
+    """Four validations, the last with NaN and none after it where the training diverged."""
+    numbers = generator(variant.key, seed)
+    rows: list[dict[str, object]] = []
+    for validation in range(1, 3 if diverged else 5):
+        step = variant.recipe.steps_per_epoch * validation // 2
+        for split in ("train", "validation"):
+            gone = diverged and validation == 2
+            rows.append(
+                {
+                    "step": step,
+                    "epoch": round(step / variant.recipe.steps_per_epoch, 4),
+                    "split": split,
+                    "loss": float("nan") if gone else float(numbers.uniform(0.5, 2)),
+                    "accuracy": float(numbers.uniform(0.1, 0.9)),
+                }
+            )
+    return rows
+
+
+def _score(key: str, seed: int, labels: np.ndarray) -> Score:
+    numbers = generator(key, seed)
+    wrong = numbers.random(len(labels)) < numbers.uniform(0.1, 0.5)
+    predictions = np.where(wrong, (labels + 1) % 10, labels).astype(np.uint8)
+    accuracy = float((predictions == labels).mean())
+    return Score(key=key, seed=seed, accuracy=accuracy, loss=1.5, predictions=predictions)

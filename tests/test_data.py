@@ -1,0 +1,81 @@
+"""The split, the normalisation, and that nothing of a validation image reaches training."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import CPU, make_images, make_recipe
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_tricks.arrays import Arrays
+from cifar_tricks.data import Images, Normalisation, make_training_data, split_indices
+from cifar_tricks.errors import UserError
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**62), st.integers(1, 60), st.integers(1, 40))
+def test_splits_are_disjoint_and_repeatable(seed: int, train: int, validation: int) -> None:
+    rows, validation_rows = split_indices(100, train=train, validation=validation, seed=seed)
+    both = torch.cat([rows, validation_rows])
+    assert len(both.unique()) == train + validation
+    assert both.min() >= 0 and both.max() < 100
+    again, _ = split_indices(100, train=train, validation=validation, seed=seed)
+    assert torch.equal(rows, again)
+
+
+def test_the_validation_rows_do_not_depend_on_the_size_of_the_training_split() -> None:
+    small = split_indices(100, train=10, validation=20, seed=0)
+    large = split_indices(100, train=80, validation=20, seed=0)
+    assert torch.equal(small[1], large[1]) and torch.equal(small[0], large[0][:10])
+
+
+def numbered(count: int, *, offset: int = 0) -> Arrays:
+    """Images that carry their own number, so that one can tell where a pixel came from."""
+    images = np.zeros((count, 3, 32, 32), dtype=np.uint8)
+    images[:, 0] = np.arange(count)[:, None, None]
+    images[:, 1] = offset
+    return Arrays(arrays={"images": images, "labels": np.arange(count) % 10}, sha256="")
+
+
+def test_copies_of_validation_images_stay_out_of_training() -> None:
+    recipe = make_recipe(train_images=120, validation_images=60, copies=True)
+    data = make_training_data(numbered(200), numbered(200, offset=1), recipe, seed=4, device=CPU)
+    numbers = data.train.pixels[:, 0, 0, 0]
+    assert len(data.train) == 240
+    assert torch.equal(numbers[:120], numbers[120:])
+    assert set(data.train.pixels[120:, 0, 0, 1].tolist()) == {1}
+    assert set(data.validation.pixels[:, 0, 0, 1].tolist()) == {0}
+    assert not set(numbers.tolist()) & set(data.validation.pixels[:, 0, 0, 0].tolist())
+    assert torch.equal(data.train.labels, numbers.long() % 10)
+
+
+def test_normalisation_is_that_of_the_training_split_without_copies() -> None:
+    arrays = make_images(150)
+    recipe = make_recipe(train_images=100, validation_images=50, copies=True)
+    copies = Arrays(arrays={**arrays.arrays, "images": arrays["images"] // 2}, sha256="")
+    data = make_training_data(arrays, copies, recipe, seed=0, device=CPU)
+    rows, _ = split_indices(150, train=100, validation=50, seed=0)
+    pixels = arrays["images"][rows.numpy()].astype(np.float64)
+    assert data.normalisation.mean == pytest.approx(pixels.mean((0, 2, 3)))
+    assert data.normalisation.std == pytest.approx(pixels.std((0, 2, 3)))
+    originals = Images(pixels=data.train.pixels[:100], labels=data.train.labels[:100])
+    batch, _ = originals.batch(torch.arange(100))
+    normalised = data.normalisation.to(CPU)(batch)
+    assert normalised.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (normalised.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
+
+
+def test_a_channel_without_variation_is_left_unscaled() -> None:
+    black = Images(pixels=torch.zeros(5, 32, 32, 3, dtype=torch.uint8), labels=torch.zeros(5))
+    batch, _ = black.batch(torch.arange(5))
+    assert torch.equal(Normalisation.of(black).to(CPU)(batch), torch.zeros(5, 3, 32, 32))
+
+
+def test_too_few_images_and_foreign_copies_are_told() -> None:
+    arrays = make_images(100)
+    with pytest.raises(UserError, match="has 100 images"):
+        make_training_data(arrays, None, make_recipe(), seed=0, device=CPU)
+    recipe = make_recipe(train_images=50, validation_images=20, copies=True)
+    for copies in (None, make_images(90)):
+        with pytest.raises(UserError, match="dvc repro augment"):
+            make_training_data(arrays, copies, recipe, seed=0, device=CPU)

@@ -1,0 +1,165 @@
+"""Figures and plot tables: what is drawn, from which numbers, and always the same bytes."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
+
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.curve_figures import augmentation_results
+from cifar_tricks.curves import mean_curve, read_curves
+from cifar_tricks.errors import UserError
+from cifar_tricks.figure_style import save_figure, trick_colour
+from cifar_tricks.figures import plan_figures, write_figures
+from cifar_tricks.plot_tables import write_plot_tables
+from cifar_tricks.predictions import read_predictions
+from cifar_tricks.reporting import write_report
+from cifar_tricks.results import Study
+
+FOLDER = Path("reports/small")
+HOLES = {("model1-augment", 1)}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    """Three seeds, one of them diverged, and a variant that is missing; its plot tables."""
+    with make_study(tmp_path, diverged=HOLES, missing={"narrow-leaky_relu"}) as study:
+        write_plot_tables(study, predictions(), FOLDER / "plots")
+        yield study
+
+
+def predictions() -> pd.DataFrame:
+    return read_predictions(FOLDER / "predictions.csv.gz")
+
+
+def read(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((FOLDER / "plots" / name).read_text())))
+
+
+def test_every_figure_is_there_says_something_and_is_shown(study: Study) -> None:
+    best = study.best
+    assert best is not None
+    names = [f"curves-{key}" for key in study.results]
+    names += ["augmentation", "overview", "improve", "best", f"confusion-{best.key}", "per_class"]
+    write_figures(study, predictions(), FOLDER / "figures")
+    found = {path.stem: path for path in (FOLDER / "figures").iterdir()}
+    assert set(found) == set(names)
+    for path in found.values():
+        with Image.open(path) as picture:
+            assert picture.width == 1350 and not picture.info
+            assert len(picture.convert("L").getcolors() or []) > 20
+    write_report(study, predictions(), FOLDER)
+    links = re.findall(r"!\[.+?\]\((.+?)\)", (FOLDER / "report.md").read_text())
+    assert len(links) == len(found) and {FOLDER / link for link in links} == set(found.values())
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    outputs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with make_study(tmp_path / name, seeds=(0, 1), models=("model1",)) as study:
+            plan = plan_figures(study, predictions())
+            # Every kind of figure once; the curves of all variants are drawn by the same function.
+            for figure in [name for name in plan if not name.startswith("curves-")]:
+                save_figure(FOLDER / f"{figure}.png", *plan[figure])
+            write_plot_tables(study, predictions(), FOLDER)
+            paths = sorted(FOLDER.glob("*.png")) + sorted(FOLDER.glob("*.csv"))
+            outputs.append({path.name: path.read_bytes() for path in paths})
+    assert outputs[0] == outputs[1] and len(outputs[0]) == 6 + 4
+
+
+def test_validation_table_holds_means_and_ends_where_a_seed_does(study: Study) -> None:
+    rows = {(r["model"], r["trick"], float(r["epoch"])): r for r in read("validation.csv")}
+    losses = []
+    for seed in range(3):
+        history = Path(f"runs/small/narrow-augment/seed={seed}/history.csv").read_text()
+        records = csv.DictReader(io.StringIO(history))
+        losses.append([float(r["loss"]) for r in records if r["split"] == "validation"])
+    expected = np.mean(losses, axis=0)
+    # Twice the steps per epoch as without copies, and yet the same epochs.
+    found = [float(rows["narrow", "augment", epoch]["loss"]) for epoch in (0.5, 1.0, 1.5, 2.0)]
+    assert found == pytest.approx(list(expected))
+    assert ("narrow", "baseline", 2.0) in rows
+    # The second loss of the diverged seed is NaN, and nothing of the others stands for it.
+    assert [key[2] for key in rows if key[:2] == ("model1", "augment")] == [0.5, 1.0]
+    assert rows["model1", "augment", 1.0]["loss"] == ""
+    assert not any(key[:2] == ("narrow", "leaky_relu") for key in rows)
+
+
+def test_other_plot_tables(study: Study) -> None:
+    best = study.best
+    assert best is not None
+    assert list(read("curves_best.csv")[0]) == [
+        "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy",
+    ]  # fmt: skip
+    confusion = read("confusion.csv")
+    assert len(confusion) == NUM_TEST_IMAGES and confusion[3]["actual"] == CLASS_NAMES[3]
+    right = sum(row["actual"] == row["predicted"] for row in confusion)
+    accuracy = best.scores["test_accuracy"][0]
+    assert accuracy is not None and right == round(accuracy * NUM_TEST_IMAGES)
+    variants = [row["variant"] for row in read("test_accuracy.csv")]
+    assert "model1-augment" not in variants and "model1-baseline" in variants
+
+
+def test_augmentation_is_told_by_the_recipe(study: Study) -> None:
+    shown = {result.variant.trick for result in augmentation_results(study)}
+    assert shown == {"baseline", "augment"}
+
+
+def test_one_seed_one_net_and_few_rows(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(5,), models=("only",), improve="{}") as study:
+        history = Path("runs/small/only-baseline/seed=5/history.csv")
+        history.write_text("".join(history.read_text().splitlines(keepends=True)[:1]))
+        Path("runs/small/only-augment/seed=5/history.csv").unlink()
+        plan = plan_figures(study, predictions())
+        assert "improve" not in plan
+        for name in ("curves-only-baseline", "augmentation", "overview"):
+            save_figure(FOLDER / f"{name}.png", *plan[name])
+        write_plot_tables(study, predictions(), FOLDER / "plots")
+        assert {row["trick"] for row in read("validation.csv")} == {"leaky_relu"}
+
+
+def test_colours_stay_when_a_trick_is_added(tmp_path: Path) -> None:
+    colours = []
+    for name, tricks in (("a", TRICKS), ("b", f"{TRICKS}, batch_norm: {{}}")):
+        (tmp_path / name).mkdir()
+        with make_study(tmp_path / name, seeds=(0,), tricks=tricks) as study:
+            colours.append({r.variant.trick: trick_colour(study, r.variant) for r in
+                            study.group("tricks")})  # fmt: skip
+    assert colours[1] == colours[0] | {"batch_norm": colours[1]["batch_norm"]}
+    assert len(set(colours[1].values())) == 4
+
+
+def test_damaged_files_are_told(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(0,)) as study:
+        result = study.results["model1-baseline"]
+        Path("runs/small/model1-baseline/seed=0/history.csv").write_text("step,epoch\n1,x\n")
+        with pytest.raises(UserError, match="dvc checkout"):
+            read_curves(result)
+        for content in (b"", b"image,label\n0,77\n", b"\x1f\x8b junk"):
+            path = Path("damaged.csv.gz")
+            path.write_bytes(content)
+            with pytest.raises(UserError, match="damaged"):
+                read_predictions(path)
+
+
+def test_mean_curve_by_step(study: Study) -> None:
+    result = study.results["model1-baseline"]
+    curves = read_curves(result)
+    means = mean_curve(curves, split="train", value="accuracy", seeds=(0, 1, 2), by="step")
+    assert list(means.index) == [5, 10, 15, 20]
+    part = curves[(curves["step"] == 10) & (curves["split"] == "train")]
+    assert means[10] == pytest.approx(part["accuracy"].mean())
+
+
+def test_class_names_are_those_of_the_data() -> None:
+    from cifar_tricks import cifar10
+
+    assert cifar10.CLASS_NAMES == CLASS_NAMES

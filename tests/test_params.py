@@ -1,0 +1,134 @@
+"""Every mistake in params.yaml is one line that names the key, the value and what is valid."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params, variants
+
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def load_text(folder: Path, text: str) -> Any:
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return load_params(path)
+
+
+def test_the_committed_file_is_valid_and_spans_the_study() -> None:
+    params = load_params(ROOT / "params.yaml")
+    keys = variants(params)
+    assert params.scale == "quick"
+    assert len(params.models) == 2 and len(params.tricks) == 9
+    expected = {f"{m}-{t}" for m in params.models for t in params.tricks} | {"reference-baseline"}
+    expected |= {f"improve-{step}" for step in params.improve}
+    expected |= {f"combine-{step}" for step in params.combine}
+    assert set(keys) == expected
+    assert {key: variant.key for key, variant in keys.items()} == {key: key for key in keys}
+
+
+def test_full_scale_is_the_protocol_of_the_report() -> None:
+    params = load_params(ROOT / "params.yaml")
+    recipe = variants(params, "full")["model1-baseline"].recipe
+    assert (recipe.train_images, recipe.validation_images) == (45_000, 5_000)
+    assert (recipe.batch_size, recipe.num_epochs, recipe.early_stop_count) == (64, 10, 4)
+    assert recipe.steps_per_epoch == 703
+    assert asdict(recipe.optimizer) == {"target": "torch.optim.SGD", "arguments": {"lr": 0.05}}
+    assert variants(params, "full")["model1-augment"].recipe.steps_per_epoch == 1406
+
+
+MISTAKES = {
+    "scale: quick": ("scale: quikc", ["scale = quikc", "did you mean quick?", "full"]),
+    "trick: baseline ": ("trick: laeky_relu ", ["laeky_relu", "did you mean leaky_relu?"]),
+    "model: model1  ": ("model: modle1  ", ["modle1", "did you mean model1?", "reference"]),
+    "device: auto": ("device: gpu", ["device = 'gpu'", "'cuda'"]),
+    "negative_slope: 0.1}\n": ("negative_slop: 0.1}\n", ["leaky_relu", "negative_slope?"]),
+    "  leaky_relu: {": ("  laeky_relu: {", ["tricks.laeky_relu", "did you mean leaky_relu?"]),
+    "probability: 0.25": ("probability: 1.5", ["tricks.dropout.probability = 1.5", "less than 1"]),
+    "num_epochs: 3": ('num_epochs: "3"', ["scales.quick.num_epochs = '3'", "integer"]),
+    "threads: 1 ": ("threads: true ", ["scales.quick.threads = True", "integer"]),
+    "learning_rate: 0.05": ("learning_rate: .nan", ["train.learning_rate = nan", "finite"]),
+    "batch_size: 64": ("batch_size: 0", ["train.batch_size = 0", "greater than or equal to 1"]),
+    "  early_stop_count: 4": ("  #", ["train.early_stop_count is missing"]),
+    "validations_per_epoch: 2": ("validations_per_epoch: 900", ["validations_per_epoch = 900"]),
+    "seeds: [0]": ("seeds: [3, 3]", ["scales.quick.seeds = [3, 3]"]),
+    "filters: [64, 64, 64],": ("filters: [],", ["models.model1.filters = []"]),
+    "pool: 2, hidden": ("pool: 20, hidden", ["models.model1", "shrinks to nothing in layer 2"]),
+    "validation_images: 5000": ("validation_images: 5001", ["scales.full", "50001", "50000"]),
+    "net: {filters: [64, 64, 64, 64]}": ("net: {filterz: [4]}", ["improve.fourth_layer.net"]),
+    "combine:  ": ("combne:  ", ["unknown key combne", "did you mean combine?"]),
+    "train:  ": ("train: {{", ["not valid YAML"]),
+    "model2: {filters": ("improve: {filters", ["models.improve", "taken"]),
+    "  augment: {padding: 4, flip_probability: 0.5, seed: 0}": ("", ["tricks.augment is missing"]),
+    "  baseline: {}": ("  # {}", ["tricks.baseline is missing"]),
+    "stacked: {model: model1": ("stacked: {model: model2", ["improve.stacked", "combine"]),
+}
+
+
+@pytest.mark.parametrize("before", MISTAKES)
+def test_a_mistake_is_told_in_one_line(before: str, tmp_path: Path) -> None:
+    after, expected = MISTAKES[before]
+    assert before in TEXT
+    with pytest.raises(UserError) as error:
+        load_text(tmp_path, TEXT.replace(before, after, 1))
+    message = str(error.value)
+    assert "\n" not in message and "params.yaml" in message
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "[]", "scale: [quick]\n", "\x00", "a: 1\na: 2\n"])
+def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        load_text(tmp_path, text)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        load_params(tmp_path / "params.yaml")
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths to all scalars and lists of the parameters."""
+    if isinstance(value, dict) and value:
+        return [leaf for key, child in value.items() for leaf in leaves(child, (*path, key))]
+    return [path]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_wrong_value_anywhere_is_a_user_error_or_valid(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = YAML(typ="safe").load(TEXT)
+    path = data.draw(st.sampled_from(leaves(content)))
+    wrong = data.draw(
+        st.one_of(
+            st.none(),
+            st.text(max_size=5),
+            st.booleans(),
+            st.integers(-(2**70), 2**70),
+            st.floats(),
+            st.lists(st.integers(-5, 5), max_size=3),
+            st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
+        )
+    )
+    section = content
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = wrong
+    file = tmp_path_factory.mktemp("params") / "params.yaml"
+    YAML(typ="safe", pure=True).dump(content, file)
+    try:
+        params = load_params(file)
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert variants(params)

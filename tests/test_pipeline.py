@@ -1,0 +1,310 @@
+"""The graph on a real DVC repository: what runs again after which change, and experiments."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_data
+from ruamel.yaml import YAML
+
+from cifar_tricks.params import load_params, variants
+from cifar_tricks.repro import share, stage_name
+from cifar_tricks.tricks import trick_names
+
+PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PARAMS = """\
+scale: quick  # a comment
+model: model1
+trick: baseline
+device: cpu
+scales:
+  quick: {train_images: 64, validation_images: 32, num_epochs: 2, seeds: [0],
+          precision: fp32, threads: 1}
+train: {learning_rate: 0.05, batch_size: 16, validations_per_epoch: 2, early_stop_count: 4}
+models:
+  model1: {filters: [4], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
+  model2: {filters: [4], kernel_size: 4, stride: 4, padding: 0, pool: null, hidden: [8]}
+reference: {filters: [6], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
+tricks:
+  baseline: {}
+  augment: {padding: 4, flip_probability: 0.5, seed: 0}
+  leaky_relu: {negative_slope: 0.1}
+improve:
+  best: {model: model1, tricks: {augment: {}, batch_norm: {}}}
+combine:
+  both: {model: model2, tricks: {dropout: {}, adam: {}}}
+"""
+TRAININGS = {
+    "reference",
+    "train@model1-baseline",
+    "train@model1-augment",
+    "train@model2-augment",
+    "train@model1-leaky_relu",
+    "train@model2-baseline",
+    "train@model2-leaky_relu",
+    "improve@best",
+    "combine@both",
+}
+LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
+
+
+class Repository:
+    """A DVC repository in a temporary folder, with the pipeline and synthetic images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("src", "stages", ".dvcignore", ".gitignore", "dvc.yaml"):
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+            copy(ROOT / name, folder / name)
+        shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
+        for name in ("config", ".gitignore"):
+            shutil.copyfile(ROOT / ".dvc" / name, folder / ".dvc" / name)
+        self.params = folder / "params.yaml"
+        self.params.write_text(PARAMS)
+        self.run("git", "init", "--quiet")
+        self.run("git", "config", "user.name", "test")
+        self.run("git", "config", "user.email", "test@example.org")
+        self.commit()
+        self.run("dvc", "repro", "--quiet", "check")
+        write_data(folder)
+        (folder / "data/manifest.json").write_text('{"assets": {}, "files": {}}\n')
+        # The download is what needs a network: its outputs are put there and taken for done.
+        self.run("dvc", "commit", "--quiet", "--force", "download")
+        self.commit()
+
+    def run(self, *command: str, code: int = 0) -> str:
+        scripts = Path(sys.executable).parent
+        environment = {
+            **os.environ,
+            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_STUDIO_OFFLINE": "1",
+        }
+        for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
+            environment.pop(name, None)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    def repro(self, *arguments: str) -> set[str]:
+        """Runs `dvc repro`; the names of the stages that ran."""
+        return stages_run(self.run("dvc", "repro", *arguments))
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state", "--allow-empty")
+
+    def edit(self, before: str, after: str) -> None:
+        text = self.params.read_text()
+        assert before in text
+        self.params.write_text(text.replace(before, after))
+
+    @property
+    def lock(self) -> bytes:
+        return (self.folder / "dvc.lock").read_bytes()
+
+
+def stages_run(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The whole pipeline, run once."""
+    repository = Repository(tmp_path_factory.mktemp("a repository ü"))
+    assert repository.repro() >= {"augment", *TRAININGS, "evaluate", "visualize", "report", "track"}
+    repository.commit()
+    return repository
+
+
+@pytest.fixture
+def repository(template: Repository) -> Iterator[Repository]:
+    """The same for each test: everything trained and committed."""
+    yield template
+    template.run("git", "reset", "--quiet", "--hard")
+    template.run("git", "clean", "--quiet", "-fd")
+    template.run("dvc", "checkout", "--quiet", "--force")
+
+
+def test_a_second_run_does_nothing(repository: Repository) -> None:
+    assert repository.repro() == set()
+    assert repository.run("git", "status", "--short") == ""
+
+
+def test_a_comment_retrains_nothing(repository: Repository) -> None:
+    repository.edit("# a comment", "# another comment")
+    assert repository.repro() == set()
+
+
+def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
+    repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
+    ran = repository.repro()
+    assert ran & TRAININGS == LEAKY
+    assert {"check", "evaluate", "report", "track"} <= ran
+
+
+def test_forcing_a_run_gives_the_same_bytes(repository: Repository) -> None:
+    before = repository.lock
+    stages = ["augment", "train@model1-leaky_relu", "combine@both", "evaluate", "report"]
+    assert repository.repro("--force", "--single-item", *stages) == set(stages)
+    assert repository.lock == before
+    assert repository.run("git", "status", "--short") == ""
+
+
+@pytest.mark.slow
+def test_forcing_everything_gives_the_same_bytes(repository: Repository) -> None:
+    before = repository.lock
+    repository.run("dvc", "freeze", "download")
+    assert repository.repro("--force") >= TRAININGS
+    assert repository.lock == before
+
+
+def test_a_wrong_parameter_stops_everything_at_once(repository: Repository) -> None:
+    repository.edit("trick: baseline", "trick: laeky_relu")
+    output = repository.run("dvc", "repro", code=255)
+    assert stages_run(output) == {"check"}
+    assert "error: params.yaml: trick = laeky_relu: unknown; did you mean leaky_relu?" in output
+    assert "Traceback" not in output
+    repository.edit("trick: laeky_relu", "trick: baseline")
+    change = ("-S", "tricks.leaky_relu.negative_slope=9")
+    output = repository.run("dvc", "exp", "run", *change, code=255)
+    assert stages_run(output) == {"check"}
+    assert "tricks.leaky_relu.negative_slope = 9" in output
+
+
+def test_an_experiment_on_a_trained_variant_retrains_nothing(repository: Repository) -> None:
+    output = repository.run("dvc", "exp", "run", "-n", "leaky", "-S", "trick=leaky_relu")
+    assert stages_run(output) == {"check", "experiment"}
+    shown = repository.run("dvc", "exp", "show", "--csv", "--no-pager")
+    header, *rows = [line.split(",") for line in shown.splitlines()]
+    column = header.index("test_accuracy") if "test_accuracy" in header else None
+    assert column is not None, header
+    accuracies = {row[header.index("Experiment")]: row[column] for row in rows}
+    assert accuracies.keys() >= {"", "leaky"} or "leaky" in accuracies
+    assert all(accuracies[name] for name in accuracies)
+
+
+def test_an_experiment_with_another_value_trains_what_depends_on_it(
+    repository: Repository,
+) -> None:
+    change = ("-S", "tricks.leaky_relu.negative_slope=0.4", "-S", "trick=leaky_relu")
+    output = repository.run("dvc", "exp", "run", *change)
+    assert stages_run(output) & TRAININGS == LEAKY
+
+
+def test_a_fresh_clone_trains_only_the_variant_of_its_experiment(
+    repository: Repository, tmp_path: Path
+) -> None:
+    fresh = Repository(tmp_path)
+    output = fresh.run("dvc", "exp", "run", "-S", "trick=leaky_relu", "experiment")
+    assert stages_run(output) & TRAININGS == {"train@model1-leaky_relu"}
+    assert "evaluate" not in stages_run(output)
+
+
+def test_queued_experiments(repository: Repository) -> None:
+    names = ("dvc", "exp", "run", "--queue", "-S")
+    output = repository.run(*names, "trick=baseline,leaky_relu", "-S", "model=model1,model2")
+    assert output.count("Queued experiment") == 4
+    repository.run("dvc", "queue", "start", "-j", "2")
+    for _ in range(240):
+        status = repository.run("dvc", "queue", "status")
+        if not any(word in status for word in ("Queued", "Running")):
+            break
+        subprocess.run(["sleep", "0.5"], check=True)
+    assert status.count("Success") == 4, status
+    repository.run("dvc", "queue", "stop")
+    # What they logged lies in the main checkout, not in their temporary copies.
+    assert (repository.folder / "mlflow.db").exists()
+
+
+def test_a_new_trick_is_one_file_and_one_line(repository: Repository) -> None:
+    (repository.folder / "src/cifar_tricks/tricks/gelu.py").write_text(
+        '"""GELU in place of ReLU."""\n\n'
+        "from dataclasses import replace\n\n"
+        "from cifar_tricks.recipe import Call, Recipe\n"
+        "from cifar_tricks.tricks import Trick\n\n\n"
+        "class GELU(Trick):\n"
+        '    """Source: Hendrycks & Gimpel (2016)."""\n\n'
+        "    def apply(self, recipe: Recipe) -> Recipe:\n"
+        '        """Returns the recipe with ``torch.nn.GELU``."""\n'
+        '        net = replace(recipe.net, activation=Call("torch.nn.GELU"))\n'
+        "        return replace(recipe, net=net)\n"
+    )
+    repository.edit(
+        "  leaky_relu: {negative_slope: 0.1}\n", "  leaky_relu: {negative_slope: 0.1}\n  gelu: {}\n"
+    )
+    ran = repository.repro()
+    # `combine` may use any trick and so depends on the whole folder.
+    assert ran & {*TRAININGS, "train@model1-gelu", "train@model2-gelu"} == {
+        "train@model1-gelu",
+        "train@model2-gelu",
+        "combine@both",
+    }
+    report = (repository.folder / "reports/quick/report.md").read_text()
+    assert "gelu" in report
+
+
+def imported_modules(path: Path, seen: set[Path]) -> set[Path]:
+    """Files of this project that a Python file imports, directly or not, itself included."""
+    if path in seen:
+        return seen
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            for base in (ROOT / "src", ROOT / "stages"):
+                candidates = [base.joinpath(*parts).with_suffix(".py")]
+                candidates.append(base.joinpath(*parts, "__init__.py"))
+                for candidate in candidates:
+                    # The package's own file holds a docstring only.
+                    if (
+                        candidate.exists()
+                        and candidate.parent.name + candidate.name != "cifar_tricks__init__.py"
+                    ):
+                        imported_modules(candidate, seen)
+    return seen
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
+    script = ROOT / PIPELINE[stage]["cmd"].split()[1]
+    needed = {str(path.relative_to(ROOT)) for path in imported_modules(script, set())}
+    declared = set(PIPELINE[stage]["deps"])
+    if "src/cifar_tricks/tricks" in declared:
+        needed = {path for path in needed if not path.startswith("src/cifar_tricks/tricks/")}
+    assert needed <= declared, f"{stage} misses {sorted(needed - declared)}"
+    code = {path for path in declared if path.endswith(".py") and "/tricks/" not in path}
+    assert code <= needed, f"{stage} does not need {sorted(code - needed)}"
+
+
+def test_steps_of_improve_use_only_tricks_that_their_stage_depends_on() -> None:
+    declared = set(PIPELINE["improve"]["deps"])
+    for variant in variants(load_params(ROOT / "params.yaml")).values():
+        if variant.group == "improve":
+            assert {f"src/cifar_tricks/tricks/{name}.py" for name in variant.tricks} <= declared
+
+
+def test_every_trick_file_is_in_params_and_every_variant_has_a_stage() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert sorted(params.tricks) == trick_names()
+    trainings = list(variants(params).values())
+    shares = share(trainings, 3)
+    assert sorted(name for part in shares for name in part) == sorted(map(stage_name, trainings))
+    assert len(share(trainings, 100)) == len(trainings)

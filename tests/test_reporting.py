@@ -1,0 +1,211 @@
+"""The report says what the runs say: numbers, holes and names, byte for byte the same each time."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.markdown import code, escape, fenced, html, image, table
+from cifar_tricks.predictions import class_accuracies, read_predictions
+from cifar_tricks.reporting import sampling_error, summary, write_report
+from cifar_tricks.results import Study, read_study
+
+FOLDER = Path("reports/small")
+
+
+def report(study: Study) -> str:
+    write_report(study, read_predictions(FOLDER / "predictions.csv.gz"), FOLDER)
+    return (FOLDER / "report.md").read_text()
+
+
+def measured() -> dict[str, list[float]]:
+    """Test accuracies of all seeds by variant, straight from the file."""
+    content = json.loads((FOLDER / "metrics.json").read_text())
+    return {key: entry["test_accuracy"]["values"] for key, entry in content["variants"].items()}
+
+
+def row(page: str, first: str) -> list[str]:
+    """The cells of the table row that begins with this cell."""
+    line = next(line for line in page.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def with_spread(values: list[float], signed: str = "") -> str:
+    centre = mean(values)
+    variance = sum((value - centre) ** 2 for value in values) / (len(values) - 1)
+    return f"{centre:{signed}.4f}<br>±&nbsp;{math.sqrt(variance):.4f}"
+
+
+def test_overview_matches_an_independent_calculation(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        cells, values = row(report(study), "augment"), measured()
+    assert len(cells) == 1 + 4 * 2
+    for model, ours, change in (("model1", *cells[1:3]), ("narrow", *cells[5:7])):
+        trick, base = values[f"{model}-augment"], values[f"{model}-baseline"]
+        differences = [a - b for a, b in zip(trick, base, strict=True)]
+        improved = mean(differences) > 0
+        assert ours == ("**{}**" if improved else "{}").format(with_spread(trick))
+        assert change == ("**{}**" if improved else "{}").format(with_spread(differences, "+"))
+
+
+def test_single_seed_has_no_interval_and_a_small_scale_its_warning(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(7,)) as study:
+        page, values = report(study), measured()
+        assert row(page, "baseline")[1] == f"{values['model1-baseline'][0]:.4f}"
+    assert "&nbsp;" not in page and "n = 1" in page
+    assert "proves nothing about the tricks" in page
+    assert page.startswith("# Training tricks on CIFAR-10: scale `small`\n")
+
+
+def test_originals_stand_beside_ours(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(0,)) as study:
+        page = report(study)
+    assert row(page, "train accuracy")[2] == "0.8797"
+    assert row(page, "test accuracy")[2] == "0.7160"
+    assert "0.8968" in page and "0.7239" in page and "0.7439" in page
+
+
+def test_diverged_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
+    with make_study(tmp_path, diverged={("model1-augment", 1), ("narrow-baseline", 0)}) as study:
+        page = report(study)
+        rows = list(csv.DictReader((FOLDER / "results.csv").open()))
+        numbers = json.loads((FOLDER / "summary.json").read_text())
+        values = measured()
+    cells = row(page, "augment")
+    assert cells[1:3] == ["*diverged (1 of 3 seeds)*", "—"]
+    # Its own seeds are whole, those of its baseline are not.
+    assert cells[5] == with_spread(values["narrow-augment"]) and cells[6] == "—"
+    assert "`model1-augment` diverged (1 of 3 seeds)" in page
+    assert set(numbers) == {"seeds", "reference", "baseline_model1", "improve_best"}
+    by_seed = {(r["key"], r["seed"]): r for r in rows}
+    assert by_seed["model1-augment", "1"]["status"] == "diverged"
+    assert by_seed["model1-augment", "1"]["difference"] == ""
+    expected = values["model1-augment"][2] - values["model1-baseline"][2]
+    assert float(by_seed["model1-augment", "2"]["difference"]) == pytest.approx(expected)
+    assert len(rows) == 9 * 3
+
+
+def test_missing_variant_is_shown(tmp_path: Path) -> None:
+    with make_study(tmp_path, missing={"narrow-leaky_relu", "improve-both"}) as study:
+        page = report(study)
+        rows = list(csv.DictReader((FOLDER / "results.csv").open()))
+    assert row(page, r"leaky\_relu")[5:7] == ["*missing*", "—"]
+    assert row(page, "both")[3] == "*missing*"
+    assert [r["test_accuracy"] for r in rows if r["status"] == "missing"] == [""] * 6
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    pages = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with make_study(tmp_path / name, diverged={("model1-augment", 1)}) as study:
+            report(study)
+            pages.append([(FOLDER / f).read_bytes() for f in
+                          ("report.md", "summary.json", "results.csv")])  # fmt: skip
+    assert pages[0] == pages[1]
+
+
+def test_report_without_improve(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(0,), improve="{}") as study:
+        page = report(study)
+        assert "improve_best" not in summary(study)
+        assert study.best is not None and study.best.variant.group == "tricks"
+    assert "lists no step under `improve`" in page
+
+
+def test_everything_diverged(tmp_path: Path) -> None:
+    keys = ["reference-baseline", "improve-both", "improve-wider"]
+    keys += [
+        f"{m}-{t}" for m in ("model1", "narrow") for t in ("baseline", "augment", "leaky_relu")
+    ]
+    with make_study(tmp_path, seeds=(0,), diverged={(key, 0) for key in keys}) as study:
+        page = report(study)
+        assert study.best is None and summary(study) == {"seeds": 1}
+    assert "No net has been trained to a result yet." in page
+
+
+def test_added_trick_shows_up(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(0,), tricks=f"{TRICKS}, batch_norm: {{}}") as study:
+        page, values = report(study), measured()
+        assert f"{values['narrow-batch_norm'][0]:.4f}" in row(page, r"batch\_norm")[5]
+
+
+def test_class_table_matches_an_independent_calculation(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        best = study.best
+        assert best is not None
+        predictions = read_predictions(FOLDER / "predictions.csv.gz")
+        shares = class_accuracies(predictions, best)
+        expected = [
+            mean([float(predictions[f"{best.key}/seed={s}"].iloc[i] == 3) for s in range(3)])
+            for i in range(3, NUM_TEST_IMAGES, 10)
+        ]
+        page = report(study)
+    assert shares["cat"] == pytest.approx(mean(expected))
+    assert row(page, "cat")[2] == f"{mean(expected):.4f}"
+
+
+def test_best_is_chosen_on_validation_images(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        best = study.best
+        steps = study.group("improve")
+        assert best is max(steps, key=lambda step: step.mean("validation_accuracy") or 0)
+
+
+def test_runs_on_different_data_are_refused(tmp_path: Path) -> None:
+    with make_study(tmp_path, seeds=(0,)) as study:
+        path = Path("runs/small/narrow-augment/run.json")
+        path.write_text(path.read_text().replace("ab" * 32, "cd" * 32))
+        with pytest.raises(UserError, match="narrow-augment were trained on different data"):
+            read_study(study.params)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"assets": []}', '{"assets": {"x": 1}}', "{}"])
+def test_odd_manifest_is_no_obstacle(tmp_path: Path, content: str) -> None:
+    with make_study(tmp_path, seeds=(0,)) as study:
+        Path("data").mkdir()
+        Path("data/manifest.json").write_text(content)
+        assert "data/manifest.json" in report(study)
+
+
+def test_hostile_strings_stay_text(tmp_path: Path) -> None:
+    evil = "a|b`c``<script>alert(1)</script>\n# x ![y](http://z) *b* ~~s~~ @someone"
+    with make_study(tmp_path, seeds=(0,)) as study:
+        Path("data").mkdir()
+        manifest = {"assets": {evil: {"source": evil, "file": "f", "sha256": "0"}}}
+        Path("data/manifest.json").write_text(json.dumps(manifest))
+        page = MarkdownIt("commonmark").enable("table").render(report(study))
+    assert "<script>" not in page and "http://z" in page
+    assert 'src="http://z"' not in page and "<h1>x" not in page
+
+
+def test_markdown_functions() -> None:
+    render = MarkdownIt("commonmark").enable("table").render
+    assert render(escape("*a* <b> `c` [d](e) \\ a_b_c\n# f")) == (
+        "<p>*a* &lt;b&gt; `c` [d](e) \\ a_b_c # f</p>\n"
+    )
+    assert render(code("a`b``")) == "<p><code>a`b``</code></p>\n"
+    assert html("<a & b>") == "&lt;a &amp; b&gt;"
+    assert render(image("figures/a b.png", "x]y")) == (
+        '<p><img src="figures/a%20b.png" alt="x]y" /></p>\n'
+    )
+    cells = re.findall("<td.*?>(.*?)</td>", render(table(["h", "i"], [["a|b", code("c|d")]], "lr")))
+    assert cells == ["a|b", "<code>c|d</code>"]
+    assert render(fenced("a\n```\nb")) == "<pre><code>a\n```\nb\n</code></pre>\n"
+
+
+@pytest.mark.parametrize(("right", "images"), [(7323, 10_000), (0, 200), (200, 200), (37, 200)])
+def test_sampling_error_is_wilsons(right: int, images: int) -> None:
+    p, z = right / images, 1.959963984540054
+    half = z * math.sqrt(p * (1 - p) / images + z**2 / (4 * images**2)) / (1 + z**2 / images)
+    assert sampling_error(p, images) == pytest.approx(half)

@@ -1,0 +1,230 @@
+"""A variant's folder, as other tools rely on it; kill -9 and the lock, with real processes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, write_data
+from safetensors.torch import load_file
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params, variants
+from cifar_tricks.runs import read_run
+from cifar_tricks.study import train_variant
+
+SMALL = {
+    "train_images: 1500": "train_images: 128",
+    "validation_images: 500": "validation_images: 64",
+    "filters: [64, 64, 64]": "filters: [4, 4]",
+    "filters: [32, 64, 128]": "filters: [4, 8]",
+    "filters: [64, 64, 64, 64]": "filters: [4, 4, 4]",
+    "filters: [128, 128, 128, 128]": "filters: [6, 6, 6]",
+    "filters: [128, 128, 128]": "filters: [6, 6]",
+}
+
+
+def small_params(text: str) -> str:
+    """params.yaml at scale quick, made tiny."""
+    for before, after in SMALL.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    return text
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with data, stages and parameters; the current one."""
+    folder = tmp_path / "a folder ü"
+    shutil.copytree(ROOT / "stages", folder / "stages")
+    shutil.copytree(ROOT / "src", folder / "src")
+    (folder / "params.yaml").write_text(small_params((ROOT / "params.yaml").read_text()))
+    write_data(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return folder
+
+
+def stage(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def edit(before: str, after: str) -> None:
+    path = Path("params.yaml")
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def test_the_folder_of_a_variant(workplace: Path) -> None:
+    edit("seeds: [0]", "seeds: [0, 7]")
+    params = load_params()
+    train_variant(params, "model1-dropout")
+    folder = Path("runs/quick/model1-dropout")
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == [
+        "run.json",
+        "seed=0/history.csv",
+        "seed=0/model.safetensors",
+        "seed=7/history.csv",
+        "seed=7/model.safetensors",
+    ]
+    run = read_run("quick", "model1-dropout")
+    assert run.recipe["net"]["dropout"] == {"target": "torch.nn.Dropout", "arguments": {"p": 0.25}}
+    assert set(run.seeds) == {0, 7} and run.seeds[0].steps == 6
+    assert run.seeds[0].weights_sha256 != run.seeds[7].weights_sha256
+    weights = load_file(folder / "seed=0/model.safetensors")
+    assert sum(value.numel() for value in weights.values()) == run.num_parameters
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    with (folder / "seed=0/history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "epoch", "split", "loss", "accuracy"]
+    assert [(row["step"], row["split"]) for row in rows[:3]] == [
+        ("1", "train"),
+        ("1", "validation"),
+        ("2", "train"),
+    ]
+    assert not list(Path("resume").iterdir())
+    assert json.loads(Path("logs/quick/model1-dropout/seed=7.json").read_bytes())["seconds"] > 0
+
+
+def test_a_finished_seed_survives_a_later_failure(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit("seeds: [0]", "seeds: [0, 1]")
+    params = load_params()
+    import cifar_tricks.study as study
+
+    fit = study.fit
+
+    def fail_on_second(*arguments: object, seed: int, **others: object) -> object:
+        if seed == 1:
+            raise RuntimeError("power cut")
+        return fit(*arguments, seed=seed, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(study, "fit", fail_on_second)
+    with pytest.raises(RuntimeError):
+        train_variant(params, "model2-augment_online")
+    monkeypatch.setattr(study, "fit", fit)
+    train_variant(params, "model2-augment_online")
+    assert "already trained, kept" in capsys.readouterr().out
+    assert set(read_run("quick", "model2-augment_online").seeds) == {0, 1}
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_training_is_resumed_to_the_same_bytes(
+    kind: signal.Signals, workplace: Path
+) -> None:
+    edit("num_epochs: 3", "num_epochs: 40")
+    edit("early_stop_count: 4", "early_stop_count: 400")
+    key = "model1-dropout"
+    # A state is saved rarely by default; here often, so that kill -9 finds one.
+    study = Path("src/cifar_tricks/training.py")
+    study.write_text(study.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05"))
+    process = stage("stages/train.py", key)
+    deadline = time.monotonic() + 60
+    while not list(Path("resume").glob("*/state.pt")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(kind)
+    output, _ = process.communicate(timeout=30)
+    expected = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[kind]
+    assert process.returncode == expected, output
+    assert "Traceback" not in output
+    assert not Path("runs").exists()
+    again = stage("stages/train.py", key)
+    resumed, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, resumed
+    first_step = int(resumed.split("step ")[1].split("/")[0])
+    assert first_step > 1, resumed
+    interrupted = outputs(Path("runs"))
+    assert not list(Path().rglob(".tmp-*")) and not list(Path("resume").iterdir())
+    shutil.rmtree("runs")
+    whole = stage("stages/train.py", key)
+    whole.communicate(timeout=120)
+    assert outputs(Path("runs")) == interrupted
+
+
+def test_a_second_process_on_the_same_run_is_refused(workplace: Path) -> None:
+    edit("num_epochs: 3", "num_epochs: 100000")
+    edit("early_stop_count: 4", "early_stop_count: 1000000")
+    first = stage("stages/train.py", "model2-baseline")
+    try:
+        while not list(Path("resume").glob("*.pid")):
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = stage("stages/train.py", "model2-baseline")
+        output, _ = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert f"process {first.pid}" in output and output.count("\n") == 1
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_mistakes_end_with_exit_code_2_and_one_line(workplace: Path) -> None:
+    edit("trick: baseline ", "trick: laeky_relu ")
+    for script in ("check", "augment", "train", "evaluate", "experiment"):
+        start = time.monotonic()
+        process = stage(f"stages/{script}.py", "model1-baseline")
+        output, _ = process.communicate()
+        assert process.returncode == 2, output
+        assert output.startswith("error: params.yaml: trick = laeky_relu: unknown;")
+        assert output.count("\n") == 1
+        assert time.monotonic() - start < 3
+
+
+def test_damaged_data_and_unknown_variants_are_told(workplace: Path) -> None:
+    params = load_params()
+    with pytest.raises(UserError, match="did you mean model1-adam"):
+        train_variant(params, "model1-adma")
+    path = Path("data/cifar10/train.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"dvc checkout --force data/cifar10/train\.safetensors"):
+        train_variant(params, "model1-adam")
+    path.unlink()
+    with pytest.raises(UserError, match="missing"):
+        train_variant(params, "model1-adam")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_told(workplace: Path) -> None:
+    edit("device: auto", "device: cuda")
+    with pytest.raises(UserError, match="no CUDA device"):
+        train_variant(load_params(), "model1-adam")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_bytes_twice(workplace: Path) -> None:
+    results = []
+    for _ in range(2):
+        train_variant(load_params(), "combine-adam_batch_norm")
+        results.append(outputs(Path("runs")))
+        shutil.rmtree("runs")
+    assert results[0] == results[1]
+
+
+def test_the_interface_names_of_the_variants() -> None:
+    keys = set(variants(load_params(ROOT / "params.yaml")))
+    assert {"reference-baseline", "model1-leaky_relu", "model2-augment_online"} <= keys
+    assert {"improve-best", "improve-best_four_layers"} <= keys
+    assert os.sep not in "".join(keys)

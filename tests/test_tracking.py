@@ -1,0 +1,401 @@
+"""What is logged to a real MLflow store, how often, and what happens when the store is not well."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+from conftest import ROOT, make_recipe
+
+from cifar_tricks import store, tracking
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params
+from cifar_tricks.runs import (
+    Run,
+    SeedResult,
+    run_folder,
+    seed_folder,
+    to_json,
+    write_history,
+    write_run,
+)
+from cifar_tricks.schema import Params
+from cifar_tricks.tracking import Tracked, run_ids, track
+
+REPORT = Path("reports/quick")
+PLACE = "a folder with ümlauts"
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml").model_copy(update={"scale": "quick"})
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An opened store: MLflow's migrations take seconds, so the tests copy it."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    opened = store.Store(f"sqlite:///{file}")
+    with tracking._told_in_one_line(opened), opened.lock():
+        tracking._open(opened)
+    return file
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project whose path is not plain ASCII."""
+    root = tmp_path / PLACE
+    root.mkdir()
+    monkeypatch.chdir(root)
+    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return root
+
+
+@pytest.fixture
+def root(bare: Path, empty_store: Path) -> Path:
+    """The same, with a store without runs."""
+    shutil.copyfile(empty_store, bare / "mlflow.db")
+    return bare
+
+
+def curve(seed: int) -> list[dict[str, Any]]:
+    """Three validations; a higher seed stops one earlier."""
+    return [
+        {
+            "step": step,
+            "epoch": step / 4,
+            "split": split,
+            "loss": 2 - step / 10 + seed,
+            "accuracy": 0.1,
+        }
+        for step in (2, 4, 6)[: 3 - seed]
+        for split in ("train", "validation")
+    ]
+
+
+def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | None = None) -> Any:
+    """Writes the files of a run; returns its part of metrics.json."""
+    model, _, trick = key.partition("-")
+    results = {}
+    for seed in seeds:
+        lost = seed == diverged
+        results[seed] = SeedResult(
+            status="diverged" if lost else "finished",
+            steps=6 - 2 * seed,
+            best_step=4,
+            train_loss=None if lost else 1.5 + seed,
+            train_accuracy=0.5,
+            validation_loss=None if lost else 1.6,
+            validation_accuracy=0.4,
+            mean=(1.0, 2.0, 3.0),
+            std=(1.0, 2.0, 3.0),
+            weights_sha256="0" * 64,
+        )
+        rows = curve(seed)
+        if lost:
+            rows[-1]["loss"] = float("nan")
+        write_history(seed_folder("quick", key, seed) / "history.csv", rows)
+        log = Path("logs/quick") / key / f"seed={seed}.json"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(
+            to_json({"device_name": "a CPU", "images_per_second": 100.0, "seconds": 60.0})
+        )
+    recipe = {
+        **asdict(make_recipe()),
+        "batch_transforms": [{"target": "a.b", "arguments": {"p": 0.5}}],
+    }
+    run = Run(
+        scale="quick", key=key, group="tricks", model=model, trick=trick, tricks=(trick,),
+        recipe=recipe, num_parameters=1234, steps_per_epoch=4, device="cpu", torch="2.0",
+        data={"train": "f" * 64}, seeds=results,
+    )  # fmt: skip
+    write_run(run, run_folder("quick", key))
+    scores = {
+        "test_accuracy": [0.3 + seed / 10 for seed in seeds],
+        "test_loss": [result.train_loss for result in results.values()],
+        "validation_accuracy": [result.validation_accuracy for result in results.values()],
+    }
+    columns = {name: {"values": values, "mean": None} for name, values in scores.items()}
+    return {
+        "seeds": list(seeds),
+        "model": model,
+        "num_parameters": 1234,
+        "reference": None,
+        **columns,
+    }
+
+
+def log(params: Params, variants: dict[str, Any]) -> Tracked:
+    metrics = {"scale": "quick", "variants": variants}
+    return track(params, list(variants), metrics, folder=REPORT)
+
+
+def logged(role: str = "variant") -> list[Any]:
+    """The runs of one kind, oldest name first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store.find_store().uri)
+    experiment = client.get_experiment_by_name("cifar-tricks/quick")
+    found = client.search_runs([experiment.experiment_id], f"tags.role = '{role}'")
+    return sorted(found, key=lambda run: str(run.info.run_name))
+
+
+def history(run: Any, name: str) -> dict[int, float]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store.find_store().uri)
+    return {point.step: point.value for point in client.get_metric_history(run.info.run_id, name)}
+
+
+def test_a_variant_is_one_run_with_one_run_per_seed(params: Params, root: Path) -> None:
+    done = log(params, {"model1-leaky_relu": write_variant("model1-leaky_relu")})
+    assert (done.new, done.total) == (1, 1)
+    assert done.store == f"sqlite:///{root}/mlflow.db"
+    (parent,), children = logged(), logged("seed")
+    assert parent.info.run_name == "model1-leaky_relu"
+    assert [run.info.run_name for run in children] == [
+        "model1-leaky_relu seed=0",
+        "model1-leaky_relu seed=1",
+    ]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    assert children[0].info.end_time - children[0].info.start_time == 60_000
+
+
+def test_tags_and_params_say_what_was_run(
+    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-goat")
+    log(params, {"model2-adam": write_variant("model2-adam")})
+    (parent,), (first, _) = logged(), logged("seed")
+    expected = {
+        "variant": "model2-adam", "model": "model2", "trick": "adam", "group": "tricks",
+        "scale": "quick", "dvc.stage": "train@model2-adam", "dvc.experiment": "puffy-goat",
+        "device": "cpu", "data.train": "f" * 64, "mlflow.runName": "model2-adam (puffy-goat)",
+    }  # fmt: skip
+    assert parent.data.tags.items() >= {**expected, "seed": "0, 1"}.items()
+    assert first.data.tags.items() >= {"seed": "0", "device_name": "a CPU"}.items()
+    assert parent.data.params.items() <= first.data.params.items()
+    some = {"net.filters": "8, 8", "net.norm_2d": "none", "optimizer.target": "torch.optim.SGD"}
+    some |= {"optimizer.arguments.lr": "0.05", "batch_size": "16", "tricks": "adam"}
+    some |= {"batch_transforms.0.arguments.p": "0.5"}
+    assert parent.data.params.items() >= some.items()
+    assert "mlflow.source.git.commit" not in parent.data.tags or len(
+        parent.data.tags["mlflow.source.git.commit"]
+    ) in (40, 64)
+
+
+def test_a_variant_has_the_means_of_its_seeds(params: Params, root: Path) -> None:
+    log(params, {"model1-adam": write_variant("model1-adam")})
+    (parent,), children = logged(), logged("seed")
+    for name in ("test_accuracy", "test_loss", "validation_accuracy"):
+        values = [run.data.metrics[name] for run in children]
+        assert parent.data.metrics[name] == pytest.approx(fmean(values))
+        assert parent.data.metrics[f"std/{name}"] == pytest.approx(stdev(values))
+    assert parent.data.metrics["num_parameters"] == 1234
+    assert children[1].data.metrics.items() >= {"steps": 4, "best_step": 4}.items()
+    assert children[0].data.metrics["images_per_second"] == 100
+
+
+def test_curves_are_by_step_and_their_mean_ends_with_the_first_seed(
+    params: Params, root: Path
+) -> None:
+    log(params, {"model1-adam": write_variant("model1-adam")})
+    (parent,), (first, second) = logged(), logged("seed")
+    assert history(first, "curves/validation_loss") == pytest.approx({2: 1.8, 4: 1.6, 6: 1.4})
+    assert history(second, "curves/validation_loss") == pytest.approx({2: 2.8, 4: 2.6})
+    assert history(parent, "curves/validation_loss") == pytest.approx({2: 2.3, 4: 2.1})
+    assert history(parent, "curves/train_accuracy") == pytest.approx({2: 0.1, 4: 0.1})
+
+
+def test_one_seed_has_no_standard_deviation(params: Params, root: Path) -> None:
+    log(params, {"model1-adam": write_variant("model1-adam", seeds=[3])})
+    (parent,) = logged()
+    assert parent.data.metrics["test_accuracy"] == pytest.approx(0.6)
+    assert not [name for name in parent.data.metrics if name.startswith("std/")]
+
+
+def test_nothing_is_averaged_over_a_diverged_seed(params: Params, root: Path) -> None:
+    log(params, {"model1-adam": write_variant("model1-adam", diverged=1)})
+    (parent,), (sound, lost) = logged(), logged("seed")
+    assert [run.info.status for run in (parent, sound, lost)] == ["FAILED", "FINISHED", "FAILED"]
+    assert lost.data.tags["diverged"] == "step 4"
+    assert parent.data.tags["diverged"] == "seed 1"
+    assert "test_loss" not in lost.data.metrics
+    assert sound.data.metrics["test_loss"] == 1.5
+    assert not {"test_loss", "test_accuracy", "std/test_accuracy"} & parent.data.metrics.keys()
+    assert parent.data.metrics["num_parameters"] == 1234
+    assert history(lost, "curves/validation_loss").keys() == {2}
+
+
+def test_files_of_a_run_and_no_other_are_kept_with_it(params: Params, root: Path) -> None:
+    (REPORT / "figures").mkdir(parents=True)
+    names = ["curves-model1-augment.png", "curves-model1-augment_online.png", "overview.png"]
+    for name in names:
+        (REPORT / "figures" / name).write_bytes(b"png")
+    log(params, {"model1-augment": write_variant("model1-augment", seeds=[0])})
+    files = {str(path.relative_to(root / "mlartifacts")) for path in root.rglob("*.*")
+             if path.is_file() and "mlartifacts" in path.parts}  # fmt: skip
+    assert {re.sub(r"^\w+/", "", file) for file in files} == {
+        "artifacts/run.json", "artifacts/history.csv", "artifacts/figures/curves-model1-augment.png"
+    }  # fmt: skip
+
+
+def test_logging_twice_adds_nothing_but_another_experiment_does(
+    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = {
+        "model1-adam": write_variant("model1-adam"),
+        "model1-best": write_variant("model1-best"),
+    }
+    assert log(params, variants).new == 2
+    assert log(params, variants).new == 0
+    assert (len(logged()), len(logged("seed"))) == (2, 4)
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-goat")
+    one = {"model1-adam": variants["model1-adam"]}
+    assert (log(params, one).new, log(params, one).new) == (1, 0)
+    assert (len(logged()), len(logged("seed"))) == (3, 6)
+    variants["model1-adam"]["test_accuracy"]["values"][0] = 0.9
+    assert log(params, one).new == 1
+
+
+def test_what_a_killed_process_left_is_replaced(
+    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = {"model1-adam": write_variant("model1-adam")}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tracking, "_end", killed)
+        log(params, variants)
+    (unfinished,) = logged()
+    assert (unfinished.info.status, len(logged("seed"))) == ("RUNNING", 1)
+    assert log(params, variants).new == 1
+    (parent,), children = logged(), logged("seed")
+    assert parent.info.status == "FINISHED"
+    assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
+
+
+def test_a_deleted_run_is_logged_anew(params: Params, root: Path) -> None:
+    from mlflow import MlflowClient
+
+    variants = {"model1-adam": write_variant("model1-adam")}
+    log(params, variants)
+    client = MlflowClient(tracking_uri=store.find_store().uri)
+    client.delete_run(logged()[0].info.run_id)
+    assert log(params, variants).new == 1
+    client.delete_experiment(client.get_experiment_by_name("cifar-tricks/quick").experiment_id)
+    assert log(params, variants).new == 0
+
+
+def test_run_ids_are_those_of_the_latest_runs(params: Params, root: Path) -> None:
+    assert run_ids("quick", ["model1-adam"]) == ("", {})
+    log(params, {"model1-adam": write_variant("model1-adam")})
+    experiment, found = run_ids("quick", ["model1-adam", "model1-none"])
+    assert experiment and found == {"model1-adam": logged()[0].info.run_id}
+
+
+def _process(root: str, barrier: Barrier, results: Any, params: Params, variants: Any) -> None:
+    os.chdir(root)
+    barrier.wait(60)
+    results.put(log(params, variants).new)
+
+
+def test_eight_processes_open_a_fresh_store_at_once(
+    params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "mlflow.db.new").write_bytes(b"left by a process that was killed while opening it")
+    variants = {key: write_variant(key) for key in ("model1-adam", "model2-adam")}
+    # Real processes, forked from a fresh one that has done the slow imports.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "test_tracking"])
+    barrier, results = context.Barrier(8), context.Queue()
+    arguments = (str(bare), barrier, results, params, variants)
+    processes = [context.Process(target=_process, args=arguments) for _ in range(8)]
+    for process in processes:
+        process.start()
+    new = [results.get(timeout=100) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert sum(new) == 2
+    assert (len(logged()), len(logged("seed"))) == (2, 4)
+
+
+@pytest.fixture
+def held(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another program is writing to the database."""
+    monkeypatch.setattr(store, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect("mlflow.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def told(params: Params, variants: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as error:
+        log(params, variants)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_locked_store_is_told_in_one_line(params: Params, root: Path, held: None) -> None:
+    message = told(params, {"model1-adam": write_variant("model1-adam")})
+    assert f"sqlite:///{root}/mlflow.db" in message and "locked" in message
+
+
+def test_a_damaged_store_is_told_in_one_line(params: Params, bare: Path) -> None:
+    (bare / "mlflow.db").write_bytes(b"no database " * 100)
+    assert "not a database" in told(params, {"model1-adam": write_variant("model1-adam")})
+
+
+def test_a_server_that_is_down_is_told_in_one_line_without_its_password(
+    params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    message = told(params, {"model1-adam": write_variant("model1-adam")})
+    assert message.startswith("MLflow at http://127.0.0.1:1: ") and "secret" not in message
+
+
+def test_missing_and_damaged_files_are_told_before_anything_is_logged(
+    params: Params, root: Path
+) -> None:
+    scores = write_variant("model1-adam")
+    with pytest.raises(UserError, match=r"runs/quick/model1-none/run\.json is missing"):
+        log(params, {"model1-adam": scores, "model1-none": scores})
+    with pytest.raises(UserError, match=r"reports/quick/metrics\.json .* dvc repro"):
+        log(params, {"model1-adam": {**scores, "seeds": [0]}})
+    file = seed_folder("quick", "model1-adam", 1) / "history.csv"
+    file.write_text("step,epoch\n1,2\n")
+    with pytest.raises(UserError, match=r"history\.csv is damaged"):
+        log(params, {"model1-adam": scores})
+    file.unlink()
+    with pytest.raises(UserError, match=r"history\.csv is missing"):
+        log(params, {"model1-adam": scores})
+
+
+def test_a_run_without_notes_is_logged(params: Params, root: Path) -> None:
+    scores = write_variant("model1-adam")
+    shutil.rmtree("logs")
+    log(params, {"model1-adam": scores})
+    assert "images_per_second" not in logged()[0].data.metrics
+
+
+def test_only_one_module_imports_mlflow() -> None:
+    importing = re.compile(r"^\s*(import|from) mlflow\b", re.MULTILINE)
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    assert [file.name for file in files if importing.search(file.read_text())] == ["tracking.py"]

@@ -1,0 +1,128 @@
+"""``make ui``: its port, its links, and the real server on a real store."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from conftest import ROOT
+
+from cifar_tricks import ui
+from cifar_tricks.errors import UserError
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_the_next_free_port_is_used(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "FIRST_PORT", taken)
+    assert taken < ui.choose_port("") < taken + 100
+
+
+def test_a_port_that_was_asked_for_is_used_or_refused(taken: int) -> None:
+    with pytest.raises(UserError, match=f"PORT = {taken}: in use"):
+        ui.choose_port(str(taken))
+    for wrong in ("0", "65536", "-1", "http", "²"):
+        with pytest.raises(UserError, match=f"PORT = {wrong}: valid: 1 to 65535"):
+            ui.choose_port(wrong)
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """metrics.json of four variants."""
+    monkeypatch.chdir(tmp_path)
+    means = {"model1-baseline": 0.9, "model1-adam": 0.5, "improve-best": 0.8, "model2-lost": None}
+    variants = {key: {"validation_accuracy": {"mean": mean}} for key, mean in means.items()}
+    Path("reports/quick").mkdir(parents=True)
+    Path("reports/quick/metrics.json").write_text(json.dumps({"variants": variants}))
+
+
+def test_links_compare_the_baseline_with_the_best(
+    report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui, "run_ids", lambda _, keys: ("7", {key: f"id-{key}" for key in keys}))
+    links = ui.page_links("quick", "http://127.0.0.1:5000")
+    pair = "model1-baseline and improve-best"
+    assert list(links) == ["All runs", f"{pair}, their curves", f"{pair}, value by value"]
+    page = urlsplit(urlsplit(links[f"{pair}, value by value"]).fragment)
+    assert page.path == "/compare-runs"
+    query = parse_qs(page.query)
+    assert json.loads(query["runs"][0]) == ["id-model1-baseline", "id-improve-best"]
+    assert json.loads(query["experiments"][0]) == ["7"]
+
+
+def test_links_are_those_that_there_are_runs_for(
+    report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui, "run_ids", lambda *_: ("7", {"model1-baseline": "id"}))
+    assert list(ui.page_links("quick", "")) == ["All runs"]
+    monkeypatch.setattr(ui, "run_ids", lambda *_: ("", {}))
+    with pytest.raises(UserError, match="make repro first"):
+        ui.page_links("quick", "")
+
+
+def _ui(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cifar_tricks.ui"],
+        cwd=folder,
+        env={**clean, "PYTHONPATH": str(ROOT / "src"), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_without_a_store_one_line_says_what_to_do(tmp_path: Path) -> None:
+    process = _ui(tmp_path)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith("error: no runs are logged yet") and errors.endswith(
+        "make repro first\n"
+    )
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
+    logging = (
+        "from cifar_tricks import tracking as t, store as s\n"
+        "with t._told_in_one_line(s.find_store()), s.find_store().lock():\n"
+        "    t._experiment(t._open(s.find_store()), 'quick', s.find_store())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)
+    port = ui.choose_port("")
+    process = _ui(tmp_path, PORT=str(port))
+    assert process.stdout
+    try:
+        lines = list(iter(process.stdout.readline, "Ctrl-C ends it.\n"))
+        assert any("/#/experiments/1/runs?" in line for line in lines)
+        answers = {host: _status(port, host) for host in (f"127.0.0.1:{port}", "evil.example")}
+        assert answers == {f"127.0.0.1:{port}": 200, "evil.example": 403}
+        listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True).stdout
+        assert f"0.0.0.0:{port}" not in listening and f"*:{port}" not in listening
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    with pytest.raises(ConnectionRefusedError):
+        _status(port, "127.0.0.1")
+
+
+def _status(port: int, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/version", headers={"Host": host})
+    return connection.getresponse().status
