@@ -65,6 +65,11 @@ def edit(before: str, after: str) -> None:
     path.write_text(text.replace(before, after, 1))
 
 
+def states() -> list[str]:
+    """Names of the unfinished trainings."""
+    return [path.name for path in Path("resume").iterdir() if path.name != ".locks"]
+
+
 def test_the_folder_of_a_variant(workplace: Path) -> None:
     edit("seeds: [0]", "seeds: [0, 7]")
     params = load_params()
@@ -93,7 +98,7 @@ def test_the_folder_of_a_variant(workplace: Path) -> None:
         ("1", "validation"),
         ("2", "train"),
     ]
-    assert not list(Path("resume").iterdir())
+    assert states() == []
     assert json.loads(Path("logs/quick/model1-dropout/seed=7.json").read_bytes())["seconds"] > 0
 
 
@@ -155,28 +160,40 @@ def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     first_step = int(resumed.split("step ")[1].split("/")[0])
     assert first_step > 1, resumed
     interrupted = outputs(Path("runs"))
-    assert not list(Path().rglob(".tmp-*")) and not list(Path("resume").iterdir())
+    assert not list(Path().rglob(".tmp-*")) and states() == []
     shutil.rmtree("runs")
     whole = stage("stages/train.py", key)
     whole.communicate(timeout=120)
     assert outputs(Path("runs")) == interrupted
 
 
-def test_a_second_process_on_the_same_run_is_refused(workplace: Path) -> None:
+def test_a_second_process_on_the_same_run_is_refused_but_for_another_checkout(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit("num_epochs: 3", "num_epochs: 100000")
     edit("early_stop_count: 4", "early_stop_count: 1000000")
+    copy = shutil.copytree(workplace, tmp_path / "copy of a queued experiment")
+    monkeypatch.setenv("DVC_ROOT", str(workplace))
     first = stage("stages/train.py", "model2-baseline")
+    processes = [first]
     try:
-        while not list(Path("resume").glob("*.pid")):
+        while not list(Path("resume").glob(".locks/*.pid")):
             assert first.poll() is None
             time.sleep(0.05)
         second = stage("stages/train.py", "model2-baseline")
         output, _ = second.communicate(timeout=60)
         assert second.returncode == 2
-        assert f"process {first.pid}" in output and output.count("\n") == 1
+        assert f"process {first.pid};" in output and output.count("\n") == 1
+        monkeypatch.chdir(copy)
+        third = stage("stages/train.py", "model2-baseline")
+        processes.append(third)
+        assert third.stdout is not None
+        assert third.stdout.readline().startswith("model2-baseline seed 0: step 1/")
+        assert len(states()) == 1
     finally:
-        first.kill()
-        first.communicate()
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_mistakes_end_with_exit_code_2_and_one_line(workplace: Path) -> None:

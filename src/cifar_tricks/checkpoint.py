@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -60,39 +60,48 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
+class AlreadyRunning(UserError):
+    """Another process trains the same run.
+
+    Args:
+        process: its id.
+        checkout: the folder that it runs in.
+    """
+
+    def __init__(self, process: str, checkout: str) -> None:
+        super().__init__(
+            f"this run is already being trained by process {process}; wait for it or end it"
+        )
+        self.checkout = checkout
+
+
 @contextlib.contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Holds a lock that the system frees however the process ends.
+def sole_writer(folder: Path) -> Iterator[Path]:
+    """Holds a lock on a folder that the system frees however the process ends.
 
     DVC killed with -9 leaves its trainings alive, and a second `dvc repro` would start them again.
 
     Args:
-        path: the lock file; it names the process that holds it.
+        folder: is made; `.locks` beside it holds the lock and a file that names its holder.
 
     Raises:
-        UserError: another process holds it.
+        AlreadyRunning: another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
-    holder = path.with_suffix(".pid")
+    locks = folder.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    holder = locks / f"{folder.name}.pid"
+    # The lock file stays: deleting it would let a third process lock a new file of that name
+    # while a second one holds the deleted one.
+    lock = FileLock(locks / f"{folder.name}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        process = holder.read_text().strip() if holder.exists() else "unknown"
-        raise UserError(
-            f"this run is already being trained by process {process}; wait for it or end it"
-        ) from error
+        process, _, checkout = holder.read_text().partition("\n") if holder.exists() else ("?",) * 3
+        raise AlreadyRunning(process, checkout) from error
     try:
-        with _pid_file(holder):
-            yield
+        holder.write_text(f"{os.getpid()}\n{Path.cwd()}")
+        yield folder
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
-
-
-@contextlib.contextmanager
-def _pid_file(path: Path) -> Iterator[IO[str]]:
-    with path.open("w") as file:
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file
-    path.unlink(missing_ok=True)

@@ -86,3 +86,8 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def project_root() -> Path:
+    """The main checkout, also from the temporary copies that DVC makes for queued experiments."""
+    return Path(os.environ.get("DVC_ROOT", "."))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 
 import torch
 
 from cifar_tricks.errors import UserError
-
-
-def project_root() -> Path:
-    """The main checkout, also from the temporary copies that DVC makes for queued experiments."""
-    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def choose_device(name: str) -> torch.device:

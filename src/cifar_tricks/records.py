@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import project_root
 from cifar_tricks.labels import listed, run_params, run_tags
-from cifar_tricks.machine import project_root
 from cifar_tricks.runs import Run, read_run, run_folder, seed_folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cifar_tricks.arrays import Arrays
-from cifar_tricks.machine import device_name, project_root
+from cifar_tricks.machine import device_name
 from cifar_tricks.params import Variant
 from cifar_tricks.recipe import Recipe
 
@@ -51,15 +51,16 @@ class Training:
             "code": self.code,
         }
 
-    def folder(self) -> Path:
-        """Where the state lies until all seeds are done.
+    def folder_name(self) -> str:
+        """Names the folder of the state: the same for the same run, another for any other.
 
-        It is outside ``runs`` because DVC deletes a stage's outputs before it runs, and in the
-        main checkout because the copies made for queued experiments are deleted afterwards.
+        It lies in ``resume`` and not in ``runs`` because DVC deletes a stage's outputs before it
+        runs, and in the main checkout because the copies that DVC makes for queued experiments
+        are deleted afterwards.
         """
         identity = json.dumps(self.identity(), sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        return project_root() / "resume" / f"{self.variant.key}-seed={self.seed}-{digest}"
+        return f"{self.variant.key}-seed={self.seed}-{digest}"
 
 
 def code_hash(recipe: Recipe) -> str:

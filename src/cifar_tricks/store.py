@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cifar_tricks.machine import project_root
+from cifar_tricks.files import project_root
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

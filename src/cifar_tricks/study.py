@@ -7,19 +7,20 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from cifar_tricks.arrays import read_arrays, write_arrays
-from cifar_tricks.checkpoint import Checkpoint, sole_writer
+from cifar_tricks.checkpoint import AlreadyRunning, Checkpoint, sole_writer
 from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
 from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.machine import choose_device, device_name, prepare, project_root
+from cifar_tricks.files import project_root, write_atomically
+from cifar_tricks.machine import choose_device, device_name, prepare
 from cifar_tricks.models import build_net, num_parameters
 from cifar_tricks.params import variants
 from cifar_tricks.resume import Training, code_hash
@@ -64,46 +65,62 @@ def train_variant(params: Params, key: str) -> None:
         )
         for seed in params.seeds
     ]
-    with _stop_request() as stop_requested:
+    # Every folder stays claimed until the results are where they belong.
+    with _stop_request() as stop_requested, ExitStack() as claims:
+        folders = []
         for training in trainings:
-            _train_seed(training, stop_requested)
-    _publish(trainings)
+            folders.append(claims.enter_context(_claim(training)))
+            _train_seed(training, folders[-1], stop_requested)
+        _publish(trainings, folders)
 
 
-def _train_seed(training: Training, stop_requested: Callable[[], bool]) -> None:
-    folder = training.folder()
-    with sole_writer(folder.with_suffix(".lock")):
-        if (folder / "result.json").exists():
-            print(f"{folder.name}: already trained, kept", flush=True)
-            return
-        variant, recipe = training.variant, training.variant.recipe
-        data = make_training_data(
-            training.arrays, training.copies, recipe, seed=training.seed, device=training.device
-        )
-        display = TrainingDisplay(
-            f"{variant.key} seed {training.seed}",
-            total_steps=recipe.num_epochs * recipe.steps_per_epoch,
-            batch_size=recipe.batch_size,
-        )
-        started = time.time()
-        fitted = fit(
-            recipe,
-            data,
-            seed=training.seed,
-            device=training.device,
-            checkpoint=Checkpoint(path=folder / "state.pt"),
-            on_step=display,
-            should_stop=stop_requested,
-        )
-        display.close()
-        sha256 = write_arrays(
-            folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
-        )
-        write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
-        _log(training, fitted, seconds=time.time() - started)
-        result = _seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
-        # Last: its presence says that the seed is done.
-        write_atomically(folder / "result.json", to_json(asdict(result)))
+@contextmanager
+def _claim(training: Training) -> Iterator[Path]:
+    """The folder for the training's state, which no other process uses meanwhile."""
+    name = training.folder_name()
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(sole_writer(project_root() / "resume" / name))
+        except AlreadyRunning as running:
+            if running.checkout == str(Path.cwd()):
+                raise
+            # Two queued experiments may need the same run at once: this copy trains its own.
+            folder = stack.enter_context(sole_writer(Path("resume") / name))
+        yield folder
+
+
+def _train_seed(training: Training, folder: Path, stop_requested: Callable[[], bool]) -> None:
+    if (folder / "result.json").exists():
+        print(f"{folder.name}: already trained, kept", flush=True)
+        return
+    variant, recipe = training.variant, training.variant.recipe
+    data = make_training_data(
+        training.arrays, training.copies, recipe, seed=training.seed, device=training.device
+    )
+    display = TrainingDisplay(
+        f"{variant.key} seed {training.seed}",
+        total_steps=recipe.num_epochs * recipe.steps_per_epoch,
+        batch_size=recipe.batch_size,
+    )
+    started = time.time()
+    fitted = fit(
+        recipe,
+        data,
+        seed=training.seed,
+        device=training.device,
+        checkpoint=Checkpoint(path=folder / "state.pt"),
+        on_step=display,
+        should_stop=stop_requested,
+    )
+    display.close()
+    sha256 = write_arrays(
+        folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
+    )
+    write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
+    _log(training, fitted, seconds=time.time() - started)
+    result = _seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
+    # Last: its presence says that the seed is done.
+    write_atomically(folder / "result.json", to_json(asdict(result)))
 
 
 def _seed_result(fitted: Fitted, mean: Any, std: Any, sha256: str) -> SeedResult:
@@ -123,15 +140,15 @@ def _seed_result(fitted: Fitted, mean: Any, std: Any, sha256: str) -> SeedResult
     )
 
 
-def _publish(trainings: list[Training]) -> None:
+def _publish(trainings: list[Training], folders: list[Path]) -> None:
     """Writes the variant's folder from its finished seeds, then forgets their states."""
     first = trainings[0]
     variant, recipe = first.variant, first.variant.recipe
     target = run_folder(first.scale, variant.key)
     shutil.rmtree(target, ignore_errors=True)
     seeds = {}
-    for training in trainings:
-        folder, seed_target = training.folder(), target / f"seed={training.seed}"
+    for training, folder in zip(trainings, folders, strict=True):
+        seed_target = target / f"seed={training.seed}"
         seed_target.mkdir(parents=True)
         for name in ("model.safetensors", "history.csv"):
             shutil.copyfile(folder / name, seed_target / name)
@@ -153,9 +170,8 @@ def _publish(trainings: list[Training]) -> None:
         seeds=seeds,
     )
     write_run(run, target)
-    for training in trainings:
-        shutil.rmtree(training.folder())
-        training.folder().with_suffix(".lock").unlink(missing_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def _log(training: Training, fitted: Fitted, *, seconds: float) -> None:

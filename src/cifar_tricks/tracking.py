@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import adopt_file
-from cifar_tricks.machine import project_root
+from cifar_tricks.files import adopt_file, project_root
 from cifar_tricks.records import Record, make_record
 from cifar_tricks.schema import Params
 from cifar_tricks.store import (
