@@ -52,7 +52,7 @@ MISTAKES = {
     "negative_slope: 0.1}\n": ("negative_slop: 0.1}\n", ["leaky_relu", "negative_slope?"]),
     "  leaky_relu: {": ("  laeky_relu: {", ["tricks.laeky_relu", "did you mean leaky_relu?"]),
     "probability: 0.25": ("probability: 1.5", ["tricks.dropout.probability = 1.5", "less than 1"]),
-    "num_epochs: 3": ('num_epochs: "3"', ["scales.quick.num_epochs = '3'", "integer"]),
+    "num_epochs: 2": ('num_epochs: "2"', ["scales.quick.num_epochs = '2'", "integer"]),
     "threads: 1 ": ("threads: true ", ["scales.quick.threads = True", "integer"]),
     "learning_rate: 0.05": ("learning_rate: .nan", ["train.learning_rate = nan", "finite"]),
     "batch_size: 64": ("batch_size: 0", ["train.batch_size = 0", "greater than or equal to 1"]),

@@ -21,7 +21,8 @@ from cifar_tricks.runs import read_run
 from cifar_tricks.study import train_variant
 
 SMALL = {
-    "train_images: 1500": "train_images: 128",
+    "train_images: 2000": "train_images: 128",
+    "num_epochs: 2": "num_epochs: 3",
     "validation_images: 500": "validation_images: 64",
     "filters: [64, 64, 64]": "filters: [4, 4]",
     "filters: [32, 64, 128]": "filters: [4, 8]",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from cifar_tricks.data import Images, Normaliser
 
 # Large enough to keep the cores busy; a constant, because it decides how the sums are rounded.
-BATCH_SIZE = 500
+BATCH_SIZE = 250
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
