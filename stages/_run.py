@@ -4,6 +4,7 @@ The path comes first so that a temporary copy of the repository (`dvc exp run --
 own code, not that of the main checkout.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from cifar_tricks.errors import Interrupted, UserError
+
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -27,6 +30,10 @@ def run(main: Callable[[list[str]], None]) -> None:
         sys.exit(_told(message, 128 + error.args[0]))
     except KeyboardInterrupt:
         sys.exit(_told("interrupted", 130))
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        sys.exit(_told(f"error: cannot write {error.filename}: {error.strerror}", 2))
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("cifar_tricks"):
             raise

@@ -157,9 +157,3 @@ def test_mean_curve_by_step(study: Study) -> None:
     assert list(means.index) == [5, 10, 15, 20]
     part = curves[(curves["step"] == 10) & (curves["split"] == "train")]
     assert means[10] == pytest.approx(part["accuracy"].mean())
-
-
-def test_class_names_are_those_of_the_data() -> None:
-    from cifar_tricks import cifar10
-
-    assert cifar10.CLASS_NAMES == CLASS_NAMES

@@ -224,6 +224,20 @@ def test_damaged_data_and_unknown_variants_are_told(workplace: Path) -> None:
         train_variant(params, "model1-adam")
 
 
+def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_at_the_start(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("resume").write_text("a file in the way")
+    process = stage("stages/train.py", "model2-baseline")
+    output, _ = process.communicate()
+    assert process.returncode == 2
+    assert output.startswith("error: cannot write resume/.locks: ") and output.count("\n") == 1
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(UserError, match=r"has 1 MB free; this variant needs \d+ MB"):
+        train_variant(load_params(), "model2-baseline")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_told(workplace: Path) -> None:
     edit("device: auto", "device: cuda")

@@ -15,22 +15,11 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cifar_tricks.checks import check_images, check_names, check_recipe, wrong_name
 from cifar_tricks.errors import UserError
 from cifar_tricks.recipe import Call, NetSpec, Recipe
 from cifar_tricks.schema import Net, Params, Section, Stack, Train, choose_from, explain
 from cifar_tricks.tricks import Trick, load_trick, trick_names
-
-TRAINING_FILE_IMAGES = 50_000
-# Names of groups and of other folders beside the results of a model or a scale.
-RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
-RESERVED_SCALES = ("experiment",)
-REQUIRED_TRICKS = {
-    "baseline": "every trick is compared with it",
-    "augment": "the stage augment makes its copies",
-}
-# What the stage `improve` of dvc.yaml depends on; other stacks belong to `combine`.
-IMPROVE_MODEL = "model1"
-IMPROVE_TRICKS = ("augment", "batch_norm", "leaky_relu")
 
 S = TypeVar("S", bound=Section)
 
@@ -74,9 +63,9 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         params = Params.model_validate(content)
-        _check_names(params)
+        check_names(params)
         for scale in params.scales:
-            _check_images(params, scale)
+            check_images(params, scale)
             variants(params, scale)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from error
@@ -138,7 +127,7 @@ def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str)
 def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...]) -> Recipe:
     models = {**params.models, "reference": params.reference}
     if stack.model not in models:
-        raise ValueError(_wrong_name((*where, "model"), stack.model, models))
+        raise ValueError(wrong_name((*where, "model"), stack.model, models))
     net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
     train = _section(Train, {**params.train.model_dump(), **stack.train}, (*where, "train"))
     size = params.scales[scale]
@@ -156,7 +145,7 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     )
     for name, values in stack.tricks.items():
         recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
-    _check_recipe(recipe, stack, where)
+    check_recipe(recipe, stack, where)
     return recipe
 
 
@@ -172,60 +161,3 @@ def _section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -
         return kind.model_validate(dict(values))
     except ValidationError as error:
         raise ValueError(explain(error, where=where)) from error
-
-
-def _wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) -> str:
-    return f"{'.'.join(where)} = {given}: unknown; {choose_from(given, valid)}"
-
-
-def _check_names(params: Params) -> None:
-    if params.scale not in params.scales:
-        raise ValueError(_wrong_name(("scale",), params.scale, params.scales))
-    for trick, why in REQUIRED_TRICKS.items():
-        if trick not in params.tricks:
-            raise ValueError(f"tricks.{trick} is missing: {why}")
-    if params.trick not in params.tricks:
-        raise ValueError(_wrong_name(("trick",), params.trick, params.tricks))
-    if params.model not in (models := {**params.models, "reference": params.reference}):
-        raise ValueError(_wrong_name(("model",), params.model, models))
-    if params.model == "reference" and params.trick != "baseline":
-        raise ValueError(f"trick = {params.trick}: the reference net is trained with baseline only")
-    for step, stack in params.improve.items():
-        if stack.model != IMPROVE_MODEL or not set(stack.tricks) <= set(IMPROVE_TRICKS):
-            raise ValueError(
-                f"improve.{step}: its steps stack {', '.join(IMPROVE_TRICKS)} on {IMPROVE_MODEL}; "
-                "put any other stack under combine"
-            )
-    for section, names in (("models", RESERVED_MODELS), ("scales", RESERVED_SCALES)):
-        for name in set(names) & set(getattr(params, section)):
-            raise ValueError(f"{section}.{name}: this name is taken; choose another")
-
-
-def _check_images(params: Params, scale: str) -> None:
-    size = params.scales[scale]
-    if len(set(size.seeds)) != len(size.seeds):
-        raise ValueError(f"scales.{scale}.seeds = {list(size.seeds)}: each seed once")
-    if (total := size.train_images + size.validation_images) > TRAINING_FILE_IMAGES:
-        raise ValueError(
-            f"scales.{scale}: train_images + validation_images = {total}: CIFAR-10 has "
-            f"{TRAINING_FILE_IMAGES} training images"
-        )
-
-
-def _check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
-    protocol = ".".join((*where, "train") if stack.train else ("train",))
-    if recipe.batch_size > recipe.train_images:
-        raise ValueError(
-            f"{protocol}.batch_size = {recipe.batch_size}: more than the "
-            f"{recipe.train_images} training images"
-        )
-    if recipe.validations_per_epoch > recipe.steps_per_epoch:
-        raise ValueError(
-            f"{protocol}.validations_per_epoch = {recipe.validations_per_epoch}: an epoch has "
-            f"{recipe.steps_per_epoch} steps"
-        )
-    name = stack.model if stack.model == "reference" else f"models.{stack.model}"
-    try:
-        recipe.net.feature_map_sizes()
-    except ValueError as error:
-        raise ValueError(f"{'.'.join((*where, 'net')) if stack.net else name}: {error}") from error

@@ -28,6 +28,8 @@ from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, writ
 from cifar_tricks.schema import Params, choose_from
 from cifar_tricks.training import Fitted, fit
 
+SMALL_FILES_BYTES = 10_000_000
+
 
 def train_variant(params: Params, key: str) -> None:
     """Trains all seeds of a variant and writes ``runs/<scale>/<key>``.
@@ -65,6 +67,7 @@ def train_variant(params: Params, key: str) -> None:
         )
         for seed in params.seeds
     ]
+    _check_room(trainings)
     # Every folder stays claimed until the results are where they belong.
     with _stop_request() as stop_requested, ExitStack() as claims:
         folders = []
@@ -72,6 +75,21 @@ def train_variant(params: Params, key: str) -> None:
             folders.append(claims.enter_context(_claim(training)))
             _train_seed(training, folders[-1], stop_requested)
         _publish(trainings, folders)
+
+
+def _check_room(trainings: list[Training]) -> None:
+    """Refuses to start where the disk cannot hold what will be written."""
+    net = build_net(trainings[0].variant.recipe.net, seed=0, device=torch.device("cpu"))
+    # State: weights, best weights, two moments of Adam; it is replaced by a second copy. Then the
+    # kept weights of every seed, twice until the variant is complete, and as much in DVC's cache.
+    copies = 2 * 4 + 3 * len(trainings)
+    needed = 4 * num_parameters(net) * copies + SMALL_FILES_BYTES
+    free = shutil.disk_usage(project_root()).free
+    if free < needed:
+        raise UserError(
+            f"{project_root().resolve()} has {free / 1e6:.0f} MB free; this variant needs "
+            f"{needed / 1e6:.0f} MB"
+        )
 
 
 @contextmanager

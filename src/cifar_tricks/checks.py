@@ -1,0 +1,85 @@
+"""What params.yaml may not say although every single value is in its range.
+
+All functions raise ValueError with the key, the value and what is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cifar_tricks.recipe import Recipe
+from cifar_tricks.schema import Params, Stack, choose_from
+
+TRAINING_FILE_IMAGES = 50_000
+# Names of groups and of other folders beside the results of a model or a scale.
+RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
+RESERVED_SCALES = ("experiment",)
+REQUIRED_TRICKS = {
+    "baseline": "every trick is compared with it",
+    "augment": "the stage augment makes its copies",
+}
+# What the stage `improve` of dvc.yaml depends on; other stacks belong to `combine`.
+IMPROVE_MODEL = "model1"
+IMPROVE_TRICKS = ("augment", "batch_norm", "leaky_relu")
+
+
+def wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) -> str:
+    """The message about a name that is none of the valid ones."""
+    return f"{'.'.join(where)} = {given}: unknown; {choose_from(given, valid)}"
+
+
+def check_names(params: Params) -> None:
+    """Names that refer to others, and those that are taken or required."""
+    if params.scale not in params.scales:
+        raise ValueError(wrong_name(("scale",), params.scale, params.scales))
+    for trick, why in REQUIRED_TRICKS.items():
+        if trick not in params.tricks:
+            raise ValueError(f"tricks.{trick} is missing: {why}")
+    if params.trick not in params.tricks:
+        raise ValueError(wrong_name(("trick",), params.trick, params.tricks))
+    if params.model not in (models := {**params.models, "reference": params.reference}):
+        raise ValueError(wrong_name(("model",), params.model, models))
+    if params.model == "reference" and params.trick != "baseline":
+        raise ValueError(f"trick = {params.trick}: the reference net is trained with baseline only")
+    for step, stack in params.improve.items():
+        if stack.model != IMPROVE_MODEL or not set(stack.tricks) <= set(IMPROVE_TRICKS):
+            raise ValueError(
+                f"improve.{step}: its steps stack {', '.join(IMPROVE_TRICKS)} on {IMPROVE_MODEL}; "
+                "put any other stack under combine"
+            )
+    for section, names in (("models", RESERVED_MODELS), ("scales", RESERVED_SCALES)):
+        for name in set(names) & set(getattr(params, section)):
+            raise ValueError(f"{section}.{name}: this name is taken; choose another")
+
+
+def check_images(params: Params, scale: str) -> None:
+    """Seeds, and whether CIFAR-10 has as many images as the splits want."""
+    size = params.scales[scale]
+    if len(set(size.seeds)) != len(size.seeds):
+        raise ValueError(f"scales.{scale}.seeds = {list(size.seeds)}: each seed once")
+    if (total := size.train_images + size.validation_images) > TRAINING_FILE_IMAGES:
+        raise ValueError(
+            f"scales.{scale}: train_images + validation_images = {total}: CIFAR-10 has "
+            f"{TRAINING_FILE_IMAGES} training images"
+        )
+
+
+def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
+    """Whether batches and validations fit into an epoch, and every layer into the image."""
+    protocol = ".".join((*where, "train") if stack.train else ("train",))
+    if recipe.batch_size > recipe.train_images:
+        raise ValueError(
+            f"{protocol}.batch_size = {recipe.batch_size}: more than the "
+            f"{recipe.train_images} training images"
+        )
+    if recipe.validations_per_epoch > recipe.steps_per_epoch:
+        raise ValueError(
+            f"{protocol}.validations_per_epoch = {recipe.validations_per_epoch}: an epoch has "
+            f"{recipe.steps_per_epoch} steps"
+        )
+    name = stack.model if stack.model == "reference" else f"models.{stack.model}"
+    try:
+        recipe.net.feature_map_sizes()
+    except ValueError as error:
+        raise ValueError(f"{'.'.join((*where, 'net')) if stack.net else name}: {error}") from error

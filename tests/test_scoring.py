@@ -1,0 +1,104 @@
+"""Scores on the test images: right, in order, from the run that params.yaml describes."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from test_study import edit, stage, workplace  # noqa: F401 - a fixture
+
+from cifar_tricks.arrays import read_arrays
+from cifar_tricks.errors import UserError
+from cifar_tricks.models import load_weights
+from cifar_tricks.params import load_params, variants
+from cifar_tricks.runs import read_run
+from cifar_tricks.scoring import metrics, score_variants, write_predictions
+from cifar_tricks.study import train_variant
+
+KEY = "model2-batch_norm"
+
+
+def by_hand(seed: int) -> tuple[float, float, np.ndarray]:
+    """Accuracy, loss and classes, computed without the engine's batches."""
+    run = read_run("quick", KEY)
+    weights = read_arrays(f"runs/quick/{KEY}/seed={seed}/model.safetensors")
+    tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
+    spec = variants(load_params())[KEY].recipe.net
+    net = load_weights(spec, tensors, torch.device("cpu"))
+    test = read_arrays("data/cifar10/test.safetensors")
+    mean = torch.tensor(run.seeds[seed].mean).view(1, 3, 1, 1)
+    std = torch.tensor(run.seeds[seed].std).view(1, 3, 1, 1)
+    with torch.no_grad():
+        logits = net((torch.from_numpy(test["images"]).float() - mean) / std).double()
+    labels = torch.from_numpy(test["labels"])
+    chosen = torch.log_softmax(logits, 1)[torch.arange(len(labels)), labels]
+    classes = logits.argmax(1)
+    return (classes == labels).double().mean().item(), -chosen.mean().item(), classes.numpy()
+
+
+def test_scores_and_predictions(workplace: Path) -> None:  # noqa: F811
+    edit("seeds: [0]", "seeds: [0, 5]")
+    params = load_params()
+    train_variant(params, KEY)
+    runs, scores = score_variants(params, [KEY])
+    assert [score.seed for score in scores] == [0, 5]
+    for score in scores:
+        accuracy, loss, classes = by_hand(score.seed)
+        assert score.accuracy == accuracy
+        assert score.loss == pytest.approx(loss, rel=1e-4)
+        np.testing.assert_array_equal(score.predictions, classes)
+    figures = json.loads(json.dumps(metrics(params, runs, scores)))["variants"][KEY]
+    assert figures["seeds"] == [0, 5]
+    assert figures["test_accuracy"]["mean"] == pytest.approx(
+        sum(figures["test_accuracy"]["values"]) / 2
+    )
+    assert figures["reference"] == {"test_accuracy": 0.6977}
+    labels = read_arrays("data/cifar10/test.safetensors")["labels"]
+    for name in ("a.csv.gz", "b.csv.gz"):
+        write_predictions(Path(name), labels, scores)
+    assert Path("a.csv.gz").read_bytes() == Path("b.csv.gz").read_bytes()
+    lines = gzip.decompress(Path("a.csv.gz").read_bytes()).decode().splitlines()
+    assert lines[0] == f"image,label,{KEY}/seed=0,{KEY}/seed=5"
+    assert lines[8] == f"7,{labels[7]},{scores[0].predictions[7]},{scores[1].predictions[7]}"
+
+
+def test_runs_of_other_parameters_and_damaged_weights_are_refused(
+    workplace: Path,  # noqa: F811
+) -> None:
+    params = load_params()
+    with pytest.raises(UserError, match="is missing"):
+        score_variants(params, [KEY])
+    train_variant(params, KEY)
+    edit("learning_rate: 0.05", "learning_rate: 0.06")
+    with pytest.raises(UserError, match="trained from other parameters"):
+        score_variants(load_params(), [KEY])
+    path = Path(f"runs/quick/{KEY}/seed=0/model.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="dvc checkout --force"):
+        score_variants(params, [KEY])
+
+
+def test_a_diverged_run_has_no_mean(workplace: Path) -> None:  # noqa: F811
+    edit("learning_rate: 0.05", "learning_rate: 1000000.0")
+    params = load_params()
+    train_variant(params, "model1-baseline")
+    runs, scores = score_variants(params, ["model1-baseline"])
+    figures = metrics(params, runs, scores)["variants"]["model1-baseline"]
+    assert figures["status"] == ["diverged"]
+    assert figures["test_accuracy"]["mean"] is None
+    process = stage("stages/evaluate.py")
+    output, _ = process.communicate()
+    assert process.returncode == 2 and "reference-baseline" in output
+
+
+def test_only_scoring_reads_the_test_images() -> None:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    reading = {file.name for file in files if "test.safetensors" in file.read_text()}
+    assert reading == {"scoring.py"}
+    importing = {file.name for file in files if "cifar_tricks.scoring" in file.read_text()}
+    assert importing == {"evaluate.py", "experiment.py"}
