@@ -432,7 +432,10 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
 
     def write(body: str) -> None:
         script = folder / "npm"
-        script.write_text(f"#!{sys.executable} -S\nimport sys\n{body}\n")
+        program = folder / "npm.py"
+        program.write_text(f"import sys\n{body}\n")
+        # Through the shell: a first line cannot name an interpreter whose path holds a space.
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{program}" "$@"\n')
         script.chmod(0o755)
 
     return write
