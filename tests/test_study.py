@@ -238,8 +238,8 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_at_the_start(
         train_variant(load_params(), "model2-baseline")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there_is_told(workplace: Path) -> None:
+def test_a_gpu_that_is_not_there_is_told(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     edit("device: auto", "device: cuda")
     with pytest.raises(UserError, match="no CUDA device"):
         train_variant(load_params(), "model1-adam")
