@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint ui bench lock clean
+.PHONY: help setup repro test test-slow lint ui bench bench-transfer lock clean
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 setup: .venv/installed ## make .venv and install what requirements.lock pins
 
@@ -43,6 +43,9 @@ ui: setup ## compare the runs in MLflow (PORT=5000)
 
 bench: setup ## images per second beside the usual DataLoader loop
 	python benchmarks/trainers.py
+
+bench-transfer: setup ## time and memory of transfer learning, its frozen layers cached or not
+	python benchmarks/transfer.py
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock

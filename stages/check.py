@@ -13,8 +13,12 @@ def main(argv: list[str]) -> None:
     """Writes ``data/params.valid``."""
     from cifar_tricks.files import write_atomically
     from cifar_tricks.params import load_params
+    from cifar_tricks.photo import check_photo
 
-    load_params()
+    params = load_params()
+    # The default is downloaded later.
+    if params.visualize.image != type(params.visualize).model_fields["image"].default:
+        check_photo(Path(params.visualize.image))
     write_atomically(Path("data/params.valid"), b"params.yaml is valid\n")
 
 

@@ -1,4 +1,4 @@
-"""Stage `download`: CIFAR-10 from the first source that answers, as two files and a manifest."""
+"""Stage `download`: CIFAR-10, a backbone and a photo, each from the first source that answers."""
 
 import json
 import os
@@ -8,19 +8,18 @@ from _run import run
 
 
 def main(argv: list[str]) -> None:
-    """Fetch, decode and write CIFAR-10.
+    """Fetch, decode and write all that comes from elsewhere, and say where it came from."""
+    from cifar_tricks.params import load_params
 
-    Args:
-        argv: no arguments.
-    """
+    params = load_params()
+
     from cifar_tricks.cifar10 import CIFAR10, write_split
     from cifar_tricks.cifar10_decoding import decode
-    from cifar_tricks.errors import UserError
     from cifar_tricks.fetch import fetch
     from cifar_tricks.files import write_atomically
+    from cifar_tricks.photo_asset import fetch_photo
+    from cifar_tricks.pretrained import fetch_backbone
 
-    if argv:
-        raise UserError(f"download takes no arguments, got {' '.join(argv)}")
     # Not an output: DVC would delete it before a run. Under DVC's root, so that the temporary
     # checkouts of queued experiments find what the main one downloaded.
     downloads = Path(os.environ.get("DVC_ROOT", ".")) / "data" / "downloads"
@@ -30,6 +29,9 @@ def main(argv: list[str]) -> None:
         path = Path("data/cifar10") / f"{name}.safetensors"
         files[path.as_posix()] = write_split(path, split.images, split.labels)
     manifest = {"assets": {CIFAR10.name: archive.manifest_entry()}, "files": files}
+    for part in (fetch_backbone(params.transfer.backbones, downloads), fetch_photo(downloads)):
+        for section, entries in part.items():
+            manifest[section] = manifest.get(section, {}) | entries
     write_atomically(Path("data/manifest.json"), (json.dumps(manifest, indent=2) + "\n").encode())
 
 

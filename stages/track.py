@@ -8,7 +8,7 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Logs what is not logged yet."""
-    from cifar_tricks.params import load_params, variants
+    from cifar_tricks.params import load_params
 
     params = load_params()
 
@@ -18,9 +18,10 @@ def main(argv: list[str]) -> None:
     folder = Path("reports") / params.scale
     try:
         metrics = json.loads((folder / "metrics.json").read_bytes())
-    except (OSError, ValueError) as error:
+        keys = list(metrics["variants"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/metrics.json cannot be read: dvc repro writes it") from error
-    done = track(params, list(variants(params)), metrics, folder=folder)
+    done = track(params, keys, metrics, folder=folder)
     print(
         f"{done.new} of {done.total} variants are new in MLflow at {done.store}; see them: make ui"
     )

@@ -17,6 +17,7 @@ def main(argv: list[str]) -> None:
     params = load_params()
 
     from cifar_tricks.figures import write_figures
+    from cifar_tricks.pictures import write_pictures
     from cifar_tricks.plot_tables import write_plot_tables
     from cifar_tricks.predictions import read_predictions
     from cifar_tricks.results import read_study, report_folder
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     predictions = read_predictions(folder / "predictions.csv.gz")
     write_figures(study, predictions, folder / "figures")
     write_plot_tables(study, predictions, folder / "plots")
+    write_pictures(study, folder)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar_tricks.backbones import used_backbone
 from cifar_tricks.files import write_atomically
 from cifar_tricks.params import Variant, load_params, variants
 from cifar_tricks.results import Study, read_study
@@ -30,8 +31,8 @@ model: reference
 trick: baseline
 device: cpu
 scales:
-  small: {{train_images: 640, validation_images: 64, num_epochs: 2, seeds: {seeds},
-          precision: fp32, threads: 1}}
+  small: {{train_images: 640, validation_images: 64, test_images: 200, num_epochs: 2,
+          seeds: {seeds}, precision: fp32, threads: 1}}
 train: {{learning_rate: 0.05, batch_size: 64, validations_per_epoch: 2, early_stop_count: 4}}
 models:
 {models}
@@ -39,6 +40,12 @@ reference: {{filters: [8], kernel_size: 5, stride: 1, padding: 2, pool: 2, hidde
 tricks: {{{tricks}}}
 improve: {improve}
 combine: {{}}
+transfer: {{backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
+           image_size: 32, cache_gb: 1.0}}
+visualize:
+  image: data/images/photo.jpg
+  layers:
+    resnet18: {{first: conv1, filters: [14, 26, 32, 49, 52], last: layer4, channels: [0, 1, 2]}}
 """
 NET = "{filters: [8], kernel_size: 5, stride: 1, padding: 2, pool: 2, hidden: [8]}"
 TRICKS = "baseline: {}, augment: {}, leaky_relu: {negative_slope: 0.1}"
@@ -75,7 +82,8 @@ def make_study(
         text = PARAMS.format(seeds=list(seeds), models=nets, tricks=tricks, improve=improve)
         Path("params.yaml").write_text(text)
         params = load_params()
-        known = {k: v for k, v in variants(params).items() if k not in missing}
+        all_variants = variants(params, backbone=used_backbone())
+        known = {key: variant for key, variant in all_variants.items() if key not in missing}
         runs = {key: _write_variant(params, known[key], diverged) for key in known}
         labels = np.arange(NUM_TEST_IMAGES) % 10
         scores = [_score(key, seed, labels) for key in known for seed in seeds]

@@ -30,7 +30,7 @@ LIMITS = Limits(
     least_bytes_per_second=0,
     retries=1,
     backoff_seconds=0.01,
-    npm_seconds=5,
+    package_seconds=5,
 )
 
 
@@ -454,7 +454,7 @@ def test_npm_packs_the_exact_version(npm: Callable[[str], None], folder: Path) -
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.source == "npm package things@1.2.3"
     assert json.loads((folder / "things-1.2.3.tgz.source.json").read_text())["sha256"] == HASH
-    assert not list(folder.glob(".npm-*"))
+    assert not list(folder.glob(".package-*"))
 
 
 @pytest.mark.parametrize(
@@ -472,12 +472,12 @@ def test_a_failing_npm_is_one_line(
 ) -> None:
     if body is not None:
         npm(body)
-    impatient = Limits(**{**vars(LIMITS), "npm_seconds": 0.3})
+    impatient = Limits(**{**vars(LIMITS), "package_seconds": 0.3})
     with pytest.raises(UserError) as caught:
         fetch(asset(NPM), folder, limits=impatient)
     (line,) = (line for line in str(caught.value).splitlines() if "npm package" in line)
     assert reason in line
-    assert not list(folder.glob(".npm-*"))
+    assert not list(folder.glob(".package-*"))
 
 
 def test_progress_is_a_few_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

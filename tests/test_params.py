@@ -30,7 +30,9 @@ def test_the_committed_file_is_valid_and_spans_the_study() -> None:
     expected = {f"{m}-{t}" for m in params.models for t in params.tricks} | {"reference-baseline"}
     expected |= {f"improve-{step}" for step in params.improve}
     expected |= {f"combine-{step}" for step in params.combine}
-    assert set(keys) == expected
+    assert set(keys) == expected | {"transfer-resnet18"}
+    other = variants(params, backbone="efficientnet_lite0")
+    assert set(other) == expected | {"transfer-efficientnet_lite0"}
     assert {key: variant.key for key, variant in keys.items()} == {key: key for key in keys}
 
 
@@ -68,6 +70,16 @@ MISTAKES = {
     "model2: {filters": ("improve: {filters", ["models.improve", "taken"]),
     "  augment: {padding: 4, flip_probability: 0.5, seed: 0}": ("", ["tricks.augment is missing"]),
     "  baseline: {}": ("  # {}", ["tricks.baseline is missing"]),
+    "test_images: 2000": ("test_images: 10001", ["scales.quick.test_images = 10001", "10000"]),
+    "backbones: [resnet18,": ("backbones: [resent18,", ["transfer.backbones", "resnet18?"]),
+    ", efficientnet_lite0]": (", resnet18]", ["transfer.backbones", "each name once"]),
+    "[resnet18, efficientnet_lite0]": ("[]", ["transfer.backbones = []"]),
+    "image_size: 224": ("image_size: 225", ["transfer.image_size = 225", "multiple of 32"]),
+    "cache_gb: 6.0": ("cache_gb: -1.0", ["transfer.cache_gb = -1.0"]),
+    "batch_size: 32": ("batch_size: 2001", ["transfer.batch_size = 2001", "2000"]),
+    "    resnet18: {first": ("    resnet81: {first", ["visualize.layers", "resnet18?"]),
+    "filters: [14,": ("filters: [-14,", ["visualize.layers.resnet18.filters.0 = -14"]),
+    "last: layer4,": ("", ["visualize.layers.resnet18.last is missing"]),
     "stacked: {model: model1": ("stacked: {model: model2", ["improve.stacked", "combine"]),
 }
 

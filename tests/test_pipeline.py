@@ -1,6 +1,7 @@
 """The graph on a real DVC repository: what runs again after which change, and experiments."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -8,12 +9,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import torchvision
 from conftest import ROOT, write_data
+from PIL import Image
 from ruamel.yaml import YAML
 
+from cifar_tricks.arrays import write_arrays
+from cifar_tricks.files import write_atomically
 from cifar_tricks.params import load_params, variants
-from cifar_tricks.repro import share, stage_name
+from cifar_tricks.repro import AFTERWARDS, share, stage_name
 from cifar_tricks.tricks import trick_names
 
 PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -23,8 +30,8 @@ model: model1
 trick: baseline
 device: cpu
 scales:
-  quick: {train_images: 64, validation_images: 32, num_epochs: 2, seeds: [0],
-          precision: fp32, threads: 1}
+  quick: {train_images: 64, validation_images: 32, test_images: 60, num_epochs: 2,
+          seeds: [0], precision: fp32, threads: 1}
 train: {learning_rate: 0.05, batch_size: 16, validations_per_epoch: 2, early_stop_count: 4}
 models:
   model1: {filters: [4], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
@@ -38,6 +45,12 @@ improve:
   best: {model: model1, tricks: {augment: {}, batch_norm: {}}}
 combine:
   both: {model: model2, tricks: {dropout: {}, adam: {}}}
+transfer: {backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
+           image_size: 32, cache_gb: 1.0}
+visualize:
+  image: data/images/photo.jpg
+  layers:
+    resnet18: {first: conv1, filters: [14, 26, 32, 49, 52], last: layer4, channels: [0, 1, 2]}
 """
 TRAININGS = {
     "reference",
@@ -49,8 +62,23 @@ TRAININGS = {
     "train@model2-leaky_relu",
     "improve@best",
     "combine@both",
+    "transfer",
 }
 LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
+
+
+def write_backbone(folder: Path, *, used: str | None = "resnet18") -> None:
+    """A ResNet-18 with random weights, or word that none could be had, and a photo."""
+    shutil.rmtree(folder / "data/pretrained", ignore_errors=True)
+    choice = json.dumps({"used": used, "wanted": ["resnet18"]})
+    write_atomically(folder / "data/pretrained/backbone.json", choice.encode())
+    if used:
+        torch.manual_seed(0)
+        weights = {n: v.numpy() for n, v in torchvision.models.resnet18().state_dict().items()}
+        write_arrays(folder / f"data/pretrained/{used}.safetensors", weights)
+    colours = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    (folder / "data/images").mkdir(exist_ok=True)
+    Image.fromarray(colours).save(folder / "data/images/photo.jpg")
 
 
 class Repository:
@@ -73,6 +101,7 @@ class Repository:
         self.run("dvc", "repro", "--quiet", "check")
         write_data(folder)
         (folder / "data/manifest.json").write_text('{"assets": {}, "files": {}}\n')
+        write_backbone(folder)
         # The download is what needs a network: its outputs are put there and taken for done.
         self.run("dvc", "commit", "--quiet", "--force", "download")
         self.commit()
@@ -169,6 +198,26 @@ def test_forcing_everything_gives_the_same_bytes(repository: Repository) -> None
     repository.run("dvc", "freeze", "download")
     assert repository.repro("--force") >= TRAININGS
     assert repository.lock == before
+
+
+def test_without_weights_all_else_runs_and_the_report_says_so(repository: Repository) -> None:
+    write_backbone(repository.folder, used=None)
+    repository.run("dvc", "commit", "--quiet", "--force", "download")
+    output = repository.run("dvc", "repro", "--single-item", "transfer", code=255)
+    line = next(line for line in output.splitlines() if line.startswith("error: "))
+    assert "transfer.backbones = resnet18, efficientnet_lite0: no source delivered" in line
+    assert "Traceback" not in output
+    assert stages_run(repository.run("dvc", "repro", "--single-item", *AFTERWARDS)) >= {
+        "evaluate",
+        "report",
+    }
+    report = (repository.folder / "reports/quick/report.md").read_text()
+    assert "**Missing: no source delivered the weights of ResNet-18**" in report
+    # Weights that arrive later train what was missing, and nothing else.
+    write_backbone(repository.folder)
+    repository.run("dvc", "commit", "--quiet", "--force", "download")
+    assert repository.repro() & TRAININGS == {"transfer"}
+    assert "**Missing" not in (repository.folder / "reports/quick/report.md").read_text()
 
 
 def test_a_wrong_parameter_stops_everything_at_once(repository: Repository) -> None:
@@ -284,10 +333,24 @@ def imported_modules(path: Path, seen: set[Path]) -> set[Path]:
     return seen
 
 
+# Modules that these stages reach by an import path in a recipe.
+CALLED = {"transfer": ("transfer", "features"), "evaluate": ("transfer",)}
+
+
+def test_the_modules_that_a_recipe_names_are_known() -> None:
+    known = variants(load_params(ROOT / "params.yaml"))
+    calls = known["transfer-resnet18"].recipe.calls()
+    named = {call.target for call in calls if call.target.startswith("cifar_tricks.")}
+    assert {name.split(".")[1] for name in named} == set(CALLED["transfer"])
+
+
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
     script = ROOT / PIPELINE[stage]["cmd"].split()[1]
-    needed = {str(path.relative_to(ROOT)) for path in imported_modules(script, set())}
+    paths = imported_modules(script, set())
+    for name in CALLED.get(stage, ()):
+        paths |= imported_modules(ROOT / f"src/cifar_tricks/{name}.py", set())
+    needed = {str(path.relative_to(ROOT)) for path in paths}
     declared = set(PIPELINE[stage]["deps"])
     if "src/cifar_tricks/tricks" in declared:
         needed = {path for path in needed if not path.startswith("src/cifar_tricks/tricks/")}

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import code, escape, fenced, html, image, table
 from cifar_tricks.predictions import class_accuracies, read_predictions
 from cifar_tricks.reporting import sampling_error, summary, write_report
@@ -86,13 +87,13 @@ def test_diverged_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
     # Its own seeds are whole, those of its baseline are not.
     assert cells[5] == with_spread(values["narrow-augment"]) and cells[6] == "—"
     assert "`model1-augment` diverged (1 of 3 seeds)" in page
-    assert set(numbers) == {"seeds", "reference", "baseline_model1", "improve_best"}
+    assert set(numbers) == {"seeds", "reference", "baseline_model1", "improve_best", "transfer"}
     by_seed = {(r["key"], r["seed"]): r for r in rows}
     assert by_seed["model1-augment", "1"]["status"] == "diverged"
     assert by_seed["model1-augment", "1"]["difference"] == ""
     expected = values["model1-augment"][2] - values["model1-baseline"][2]
     assert float(by_seed["model1-augment", "2"]["difference"]) == pytest.approx(expected)
-    assert len(rows) == 9 * 3
+    assert len(rows) == 10 * 3
 
 
 def test_missing_variant_is_shown(tmp_path: Path) -> None:
@@ -102,6 +103,34 @@ def test_missing_variant_is_shown(tmp_path: Path) -> None:
     assert row(page, r"leaky\_relu")[5:7] == ["*missing*", "—"]
     assert row(page, "both")[3] == "*missing*"
     assert [r["test_accuracy"] for r in rows if r["status"] == "missing"] == [""] * 6
+
+
+def test_a_net_from_imagenet_stands_beside_the_originals(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        page, values = report(study), measured()
+    section = page.partition("## Transfer learning")[2].partition("\n## ")[0]
+    assert "The backbone is **ResNet-18**." in section
+    cells = row(section, "test accuracy")
+    assert cells[1] == with_spread(values["transfer-resnet18"]) and cells[2] == "0.8968"
+
+
+def test_another_backbone_than_the_preferred_is_named_in_bold(tmp_path: Path) -> None:
+    choice = {"used": "efficientnet_lite0", "wanted": ["resnet18", "efficientnet_lite0"]}
+    write_atomically(tmp_path / "data/pretrained/backbone.json", json.dumps(choice).encode())
+    with make_study(tmp_path, seeds=(0,)) as study:
+        page = report(study)
+    assert "transfer-efficientnet_lite0" in study.results
+    section = page.partition("## Transfer learning")[2].partition("\n## ")[0]
+    assert "The backbone is **EfficientNet-Lite0**: the weights of ResNet-18" in section
+    assert "could not be had" in section
+
+
+def test_missing_weights_are_told(tmp_path: Path) -> None:
+    with make_study(tmp_path, missing={"transfer-resnet18"}) as study:
+        page = report(study)
+        assert "transfer" not in summary(study)
+    assert "**Missing: no source delivered the weights of ResNet-18**" in page
+    assert "`transfer-resnet18` missing" in page  # among what did not come to a result
 
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
@@ -124,7 +153,7 @@ def test_report_without_improve(tmp_path: Path) -> None:
 
 
 def test_everything_diverged(tmp_path: Path) -> None:
-    keys = ["reference-baseline", "improve-both", "improve-wider"]
+    keys = ["reference-baseline", "improve-both", "improve-wider", "transfer-resnet18"]
     keys += [
         f"{m}-{t}" for m in ("model1", "narrow") for t in ("baseline", "augment", "leaky_relu")
     ]

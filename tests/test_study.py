@@ -24,6 +24,8 @@ SMALL = {
     "train_images: 2000": "train_images: 128",
     "num_epochs: 2": "num_epochs: 3",
     "validation_images: 500": "validation_images: 64",
+    "test_images: 2000": "test_images: 60",
+    "image_size: 224": "image_size: 32",
     "filters: [64, 64, 64]": "filters: [4, 4]",
     "filters: [32, 64, 128]": "filters: [4, 8]",
     "filters: [64, 64, 64, 64]": "filters: [4, 4, 4]",

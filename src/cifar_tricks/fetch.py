@@ -42,7 +42,7 @@ def fetch(asset: Asset, folder: Path, *, limits: Limits | None = None) -> Fetche
         with tempfile.TemporaryFile(dir=folder):
             pass  # a folder that cannot be written is said now, not after the download
         with _only_downloader(folder):
-            for stale in folder.glob(".npm-*"):  # left by a killed process
+            for stale in folder.glob(".package-*"):  # left by a killed process
                 shutil.rmtree(stale, ignore_errors=True)
             return _kept(asset, folder) or _from_sources(asset, folder, limits or Limits())
     except OSError as error:

@@ -33,7 +33,12 @@ TRICK_COLOURS = (
     "#332288",
     "#661100",
 )
-GROUP_COLOURS = {"reference": INK, "improve": "#332288", "combine": "#882255"}
+GROUP_COLOURS = {
+    "reference": INK,
+    "improve": "#332288",
+    "combine": "#882255",
+    "transfer": "#0072B2",
+}
 # Nine inches are the width at which GitHub shows a page: 10 point type is read at its own size.
 WIDTH, DOTS_PER_INCH = 9.0, 150
 STYLE = {
@@ -75,13 +80,16 @@ def trick_colour(study: Study, variant: Variant) -> str:
     return TRICK_COLOURS[others.index(variant.trick) % len(TRICK_COLOURS)]
 
 
-def save_figure(path: Path, height: float, draw: Callable[[Figure], None]) -> None:
+def save_figure(
+    path: Path, height: float, draw: Callable[[Figure], None], *, palette: bool = True
+) -> None:
     """Draws a figure and writes it as PNG.
 
     Args:
         path: where to.
         height: in inches; the width is always the same.
         draw: fills the figure.
+        palette: whether 256 colours are enough.
     """
     # Whatever matplotlibrc this machine has, and without pyplot's global state.
     style: list[Any] = ["default", STYLE]
@@ -92,9 +100,11 @@ def save_figure(path: Path, height: float, draw: Callable[[Figure], None]) -> No
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     data = io.BytesIO()
-    # A palette makes the files, which git keeps, three times smaller, and nobody sees it.
-    # Written without date, version or any other note.
-    picture.quantize(256, dither=Image.Dither.NONE).save(data, "PNG")
+    if palette:
+        # It makes the files, which git keeps, three times smaller, and in charts nobody sees it.
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    # Without date, version or any other note.
+    picture.save(data, "PNG", optimize=True)
     write_atomically(path, data.getvalue())
 
 

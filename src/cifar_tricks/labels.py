@@ -27,7 +27,11 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
     experiment = os.environ.get("DVC_EXP_NAME", "")
     content = {"run": asdict(run), "scores": scores, "experiment": experiment}
     identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    stages = {"reference": "reference", "tricks": f"train@{run.key}"}
+    stages = {
+        "reference": "reference",
+        "tricks": f"train@{run.key}",
+        "transfer": "transfer",
+    }
     commit = _git_commit()
     return {
         # Several runs of one variant are told apart in a chart's legend.

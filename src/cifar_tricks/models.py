@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import IMAGE_CHANNELS, NUM_CLASSES, Call, NetSpec
+from cifar_tricks.recipe import IMAGE_CHANNELS, NUM_CLASSES, AnyNet, Call, NetSpec
 
 # max(f(x)) = f(max(x)) for these, so pooling first gives the same values (and gradients, but for
 # ties) with a quarter of the work. LeakyReLU is checked on its slope.
@@ -41,7 +42,7 @@ class ConvNet(nn.Module):
             self.hidden.append(_hidden(spec, features, units))
             features = units
         self.head = nn.Linear(features, NUM_CLASSES)
-        _initialise(self, spec.weight_init, seed)
+        initialise(self, spec.weight_init, seed)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -50,12 +51,29 @@ class ConvNet(nn.Module):
         return logits
 
 
-def build_net(spec: NetSpec, *, seed: int, device: torch.device) -> ConvNet:
-    """The net with its initial weights, on the device."""
-    return ConvNet(spec, seed=seed).to(device)
+def build_net(
+    spec: AnyNet,
+    *,
+    seed: int,
+    device: torch.device,
+    backbone: Mapping[str, np.ndarray] | None = None,
+) -> nn.Module:
+    """The net with its initial weights, on the device.
+
+    Args:
+        spec: the net.
+        seed: of the initial weights.
+        device: where it goes.
+        backbone: weights from ImageNet, for a :class:`~cifar_tricks.recipe.BackboneSpec`.
+    """
+    made = spec.module(spec, seed=seed)
+    if backbone is not None:
+        made.load_backbone(backbone)
+    net: nn.Module = made.to(device)
+    return net
 
 
-def load_weights(spec: NetSpec, weights: Mapping[str, Tensor], device: torch.device) -> ConvNet:
+def load_weights(spec: AnyNet, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
     """The net with these weights, in evaluation mode.
 
     Raises:
@@ -103,7 +121,14 @@ def is_monotonic(activation: Call) -> bool:
     return name in MONOTONIC and activation.arguments.get("negative_slope", 0) >= 0
 
 
-def _initialise(net: nn.Module, weight_init: Call | None, seed: int) -> None:
+def initialise(net: nn.Module, weight_init: Call | None, seed: int) -> None:
+    """Fills the weights and biases of all convolutions and linear layers.
+
+    Args:
+        net: whose parameters' names choose their random streams.
+        weight_init: see :class:`~cifar_tricks.recipe.NetSpec`.
+        seed: of the run.
+    """
     for name, module in net.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Linear):
             continue

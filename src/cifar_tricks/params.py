@@ -15,9 +15,16 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cifar_tricks.checks import check_images, check_names, check_recipe, wrong_name
+from cifar_tricks.backbones import IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.checks import (
+    check_images,
+    check_names,
+    check_recipe,
+    check_steps,
+    wrong_name,
+)
 from cifar_tricks.errors import UserError
-from cifar_tricks.recipe import Call, NetSpec, Recipe
+from cifar_tricks.recipe import AnyRecipe, BackboneSpec, Call, NetSpec, Recipe, TransferRecipe
 from cifar_tricks.schema import Net, Params, Section, Stack, Train, choose_from, explain
 from cifar_tricks.tricks import Trick, load_trick, trick_names
 
@@ -30,8 +37,8 @@ class Variant:
 
     Args:
         key: names its folder ``runs/<scale>/<key>``.
-        group: reference, tricks, improve or combine.
-        model: key of ``models``, or ``reference``.
+        group: reference, tricks, improve, combine or transfer.
+        model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
         trick: name of the trick; of a stack of tricks, its step.
         tricks: names of all tricks applied, in order.
         recipe: the resolved recipe.
@@ -42,7 +49,7 @@ class Variant:
     model: str
     trick: str
     tricks: tuple[str, ...]
-    recipe: Recipe
+    recipe: AnyRecipe
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -74,20 +81,26 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     return params
 
 
-def variants(params: Params, scale: str | None = None) -> dict[str, Variant]:
+def variants(
+    params: Params, scale: str | None = None, *, backbone: str | None = None
+) -> dict[str, Variant]:
     """All recipes of the study by key, in the order of the report.
 
     Args:
         params: the checked parameters.
         scale: a key of ``scales``; the chosen one where None.
+        backbone: the one that transfer learning starts from, see
+            :func:`cifar_tricks.backbones.used_backbone`; the first of ``transfer.backbones`` where
+            None.
 
     Raises:
         ValueError: a wrong value, with its place; never after :func:`load_params`.
     """
-    return {variant.key: variant for variant in _expand(params, scale or params.scale)}
+    backbone = backbone or params.transfer.backbones[0]
+    return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
 
 
-def _expand(params: Params, scale: str) -> Iterator[Variant]:
+def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
     yield _single(params, scale, "reference", "baseline", group="reference")
     for model in params.models:
         for trick in params.tricks:
@@ -96,6 +109,7 @@ def _expand(params: Params, scale: str) -> Iterator[Variant]:
         yield _stacked(params, scale, step, stack, group="improve")
     for step, stack in params.combine.items():
         yield _stacked(params, scale, step, stack, group="combine")
+    yield _transfer(params, scale, backbone)
 
 
 def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -> Variant:
@@ -120,6 +134,36 @@ def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str)
         model=stack.model,
         trick=step,
         tricks=tricks,
+        recipe=recipe,
+    )
+
+
+def _transfer(params: Params, scale: str, backbone: str) -> Variant:
+    size, train, transfer = params.scales[scale], params.train, params.transfer
+    recipe = TransferRecipe(
+        net=BackboneSpec(backbone=backbone, image_size=transfer.image_size),
+        optimizer=Call("torch.optim.Adam", {"lr": transfer.learning_rate}),
+        normalisation=(
+            tuple(255 * value for value in IMAGENET_MEAN),
+            tuple(255 * value for value in IMAGENET_STD),
+        ),
+        features=Call("cifar_tricks.features.frozen_features", {"cache_gb": transfer.cache_gb}),
+        batch_size=transfer.batch_size,
+        num_epochs=size.num_epochs,
+        validations_per_epoch=train.validations_per_epoch,
+        early_stop_count=train.early_stop_count,
+        train_images=size.train_images,
+        validation_images=size.validation_images,
+        precision=size.precision,
+        threads=size.threads,
+    )
+    check_steps(recipe, "transfer")
+    return Variant(
+        key=f"transfer-{backbone}",
+        group="transfer",
+        model=backbone,
+        trick="transfer",
+        tricks=(),
         recipe=recipe,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cifar_tricks.arithmetic import output_size
 
@@ -61,6 +61,10 @@ class NetSpec:
             None keeps PyTorch's default (uniform within 1 / sqrt(fan in)).
     """
 
+    # By its import path, as all that a recipe calls: what trains one kind of net does not load the
+    # other, and a change of one does not retrain the other.
+    module: ClassVar[Call] = Call("cifar_tricks.models.ConvNet")
+
     filters: tuple[int, ...]
     kernel_size: int
     stride: int
@@ -94,17 +98,38 @@ class NetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that determines a training run but its seed, its data and its machine.
+class BackboneSpec:
+    """A net that was trained on ImageNet, with a last layer of its own for ten classes.
+
+    Only its last stage and the new layer are trained (:mod:`cifar_tricks.backbones` says where each
+    backbone is cut); the trunk before stays as it is, its batch norms too.
 
     Args:
-        net: the net.
+        backbone: a key of :data:`cifar_tricks.backbones.BACKBONES`.
+        image_size: the 32 x 32 images are enlarged to this height and width, in pixels.
+    """
+
+    module: ClassVar[Call] = Call("cifar_tricks.transfer.TransferNet")
+
+    backbone: str
+    image_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """What every training run consists of, whatever its net.
+
+    Args:
         optimizer: called with the parameters, makes a ``torch.optim.Optimizer``.
         loss: called with logits (B, 10) and labels (B,), returns the mean loss in nats.
         schedule: called with the fraction of all steps done, in [0, 1), returns the factor on the
             learning rate; None keeps it constant.
+        normalisation: channel means and standard deviations in pixel values 0 to 255; None
+            measures them on the training split.
         batch_transforms: each called with images uint8 (B, 3, 32, 32), labels and ``generator=``,
             returns images and labels; run on every training batch before normalisation.
+        features: called with the net, the training data, its normaliser and ``precision=`` before
+            the first step; returns the trained part of the net, and data and normaliser for it.
         copies: whether the training split is doubled with the copies of the stage ``augment``.
         batch_size: images per step; an incomplete last batch is dropped.
         num_epochs: at most this many passes over the training images.
@@ -116,11 +141,12 @@ class Recipe:
         threads: CPU threads; they change the order of sums and so the rounding.
     """
 
-    net: NetSpec
     optimizer: Call
     loss: Call = Call("torch.nn.functional.cross_entropy")
     schedule: Call | None = None
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     batch_transforms: tuple[Call, ...] = ()
+    features: Call | None = None
     copies: bool = False
     batch_size: int
     num_epochs: int
@@ -133,10 +159,46 @@ class Recipe:
 
     def calls(self) -> list[Call]:
         """All filled slots that call something."""
-        slots = [*vars(self).values(), *vars(self.net).values(), *self.batch_transforms]
+        slots = [*vars(self).values(), *self.batch_transforms]
         return [slot for slot in slots if isinstance(slot, Call)]
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in the training images, copies included."""
         return self.train_images * (2 if self.copies else 1) // self.batch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Slots):
+    """Everything that determines the training of a convolutional net but its seed, its data and
+    its machine: what a trick changes.
+
+    Args:
+        net: the net.
+    """
+
+    net: NetSpec
+
+    def calls(self) -> list[Call]:
+        """All filled slots that call something, those of the net among them."""
+        slots = [self.net.module, *vars(self.net).values()]
+        return [*super().calls(), *(slot for slot in slots if isinstance(slot, Call))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRecipe(Slots):
+    """The same for a net that was trained on ImageNet.
+
+    Args:
+        net: the backbone.
+    """
+
+    net: BackboneSpec
+
+    def calls(self) -> list[Call]:
+        """All filled slots that call something, the net among them."""
+        return [*super().calls(), self.net.module]
+
+
+AnyNet = NetSpec | BackboneSpec
+AnyRecipe = Recipe | TransferRecipe

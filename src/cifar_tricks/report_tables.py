@@ -7,7 +7,9 @@ from statistics import fmean, stdev
 
 import pandas as pd
 
+from cifar_tricks.backbones import BACKBONES
 from cifar_tricks.markdown import Markdown, bold, code, italic, table
+from cifar_tricks.original import original_result
 from cifar_tricks.predictions import class_accuracies
 from cifar_tricks.results import GOAL, Result, Study
 
@@ -88,6 +90,23 @@ def reference_table(study: Study) -> Markdown:
     count = f"{result.run.num_parameters:,}" if result.run else NOTHING
     rows.append(["parameters", count, "390,410"])
     return table(["", "ours", "original"], rows, "lr")
+
+
+def transfer_table(study: Study, result: Result) -> Markdown:
+    """Task 4a: the accuracies of the net from ImageNet beside the original's ResNet-18."""
+    original = original_result("transfer-resnet18") or {}
+    rows = [
+        [
+            f"{split} accuracy",
+            italic(result.flaw) if result.flaw else spread(result.values(f"{split}_accuracy")),
+            number(original.get(f"{split}_accuracy")),
+        ]
+        for split in ("train", "validation", "test")
+    ]
+    rows.append(["status", ", ".join(dict.fromkeys(map(result.status, result.seeds))), ""])
+    rows.append(["trained parameters", f"{result.run.num_parameters:,}" if result.run else "", ""])
+    title = bold(BACKBONES[result.variant.model].title)
+    return table(["", title, "original: ResNet-18"], rows, "lr")
 
 
 def stack_table(study: Study, group: str) -> Markdown:

@@ -16,13 +16,15 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
-from cifar_tricks import report_tables
+from cifar_tricks import exercise_tables, report_tables
+from cifar_tricks.backbones import BACKBONES
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import Markdown, code, escape, image, render, table
-from cifar_tricks.original import original_notes, original_result
+from cifar_tricks.original import original_notes
 from cifar_tricks.predictions import predicted_classes
 from cifar_tricks.results import GOAL, MISSING, Result, Study
 from cifar_tricks.runs import to_json
+from cifar_tricks.views import Views
 
 MANIFEST = Path("data/manifest.json")
 # The original's training images and epochs: with fewer, a run says nothing about its claims.
@@ -54,6 +56,7 @@ def summary(study: Study) -> dict[str, int | float]:
         shown[f"baseline_{model}"] = study.results[f"{model}-baseline"]
     if best is not None and best.variant.group == "improve":
         shown["improve_best"] = best
+    shown["transfer"] = study.group("transfer")[0]
     means = {name: result.mean("test_accuracy") for name, result in shown.items()}
     known = {name: mean for name, mean in means.items() if mean is not None}
     return {"seeds": len(study.params.seeds), **known}
@@ -77,7 +80,7 @@ def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str,
     params, best = study.params, study.best
     scale = params.scales[params.scale]
     runs = [result.run for result in study.results.values() if result.run]
-    transfer = original_result("transfer-resnet18") or {}
+    (transfer,) = study.group("transfer")
     return {
         "study": study,
         "params": params,
@@ -97,9 +100,21 @@ def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str,
         "data_hashes": sorted({run.data.get("train", "") for run in runs}),
         "assets": _assets(),
         "notes": original_notes(),
-        "transfer": report_tables.number(transfer.get("test_accuracy")),
+        "transfer": transfer,
+        "backbones": BACKBONES,
+        "exercises": exercise_tables.read_exercises(folder),
+        "exercise_tables": exercise_tables,
+        **_activation_facts(folder),
         "figure": partial(_figure, folder),
     }
+
+
+def _activation_facts(folder: Path) -> dict[str, Any]:
+    """What the stage ``visualize`` noted about its activation pictures."""
+    try:
+        return dict(json.loads((folder / "activations.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return Views().facts()
 
 
 def _facts(study: Study, test_images: int) -> Markdown:

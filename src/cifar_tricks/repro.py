@@ -13,19 +13,23 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cifar_tricks.arithmetic import multiply_adds
+from cifar_tricks.backbones import CHOICE_FILE, used_backbone
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import Variant, load_params, variants
-from cifar_tricks.recipe import IMAGE_CHANNELS
+from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
 from cifar_tricks.schema import Params
 
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
+# The stages after the trainings, in their order.
+AFTERWARDS = ("exercises", "evaluate", "visualize", "report", "track", "experiment")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,14 +45,27 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    code = _run(["dvc", "repro", "augment"]) if jobs > 1 else 0
-    if code == 0 and jobs > 1:
-        code = _train_side_by_side(params, jobs)
+    started = time.time()
+    code = _run(["dvc", "repro", "augment"])
+    if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
+        # An earlier run found no weights; DVC takes that for done, so ask the sources again.
+        code = _run(["dvc", "repro", "--force", "--single-item", "download"])
     if code == 0:
-        code = _run(["dvc", "repro"])
+        code = _train_and_report(params, jobs)
     if code == 0:
         print(f"\nThe report: reports/{params.scale}/report.md")
     return code
+
+
+def _train_and_report(params: Params, jobs: int) -> int:
+    trainings = list(variants(params).values())
+    if used_backbone() is not None:
+        code = _train_side_by_side(trainings, jobs) if jobs > 1 else 0
+        return code or _run(["dvc", "repro"])
+    others = [variant for variant in trainings if variant.group != "transfer"]
+    # What comes after the trainings depends on the one that must fail, so it is asked for by name.
+    code = _train_side_by_side(others, jobs) or _run(["dvc", "repro", "--single-item", *AFTERWARDS])
+    return code or _run(["dvc", "repro", "--single-item", "transfer"])
 
 
 def _num_jobs(given: str, params: Params) -> int:
@@ -63,11 +80,12 @@ def _num_jobs(given: str, params: Params) -> int:
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     threads = params.scales[params.scale].threads
-    return max(1, min(cores // threads, memory // BYTES_PER_JOB))
+    spare = memory - int(params.transfer.cache_gb * 1e9)
+    return max(1, min(cores // threads, spare // BYTES_PER_JOB))
 
 
-def _train_side_by_side(params: Params, jobs: int) -> int:
-    shares = share(list(variants(params).values()), jobs)
+def _train_side_by_side(trainings: Sequence[Variant], jobs: int) -> int:
+    shares = share(trainings, jobs)
     # Trainings wait for each other only while DVC writes dvc.lock, not while they run.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going"]
     with ThreadPoolExecutor(len(shares)) as pool:
@@ -91,6 +109,8 @@ def stage_name(variant: Variant) -> str:
     """The stage of dvc.yaml that trains a variant."""
     if variant.group == "reference":
         return "reference"
+    if variant.group == "transfer":
+        return "transfer"
     if variant.group == "tricks":
         return f"train@{variant.model}-{variant.trick}"
     return f"{variant.group}@{variant.trick}"
@@ -99,6 +119,9 @@ def stage_name(variant: Variant) -> str:
 def _work(variant: Variant) -> int:
     """Multiply-adds of the convolutions of one epoch, forward: a measure of a training's time."""
     net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 0
+    if isinstance(net, BackboneSpec):
+        # About that of a ResNet-18's trained part with the frozen part's share in an epoch.
+        return 10**9 * variant.recipe.steps_per_epoch
     for filters, next_size in zip(net.filters, net.feature_map_sizes(), strict=True):
         out = next_size * (net.pool or 1)
         total += multiply_adds(out, channels=channels, filters=filters, kernel_size=net.kernel_size)

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from cifar_tricks.backbones import used_backbone
 from cifar_tricks.errors import UserError
 from cifar_tricks.original import original_result
 from cifar_tricks.params import Variant, variants
@@ -100,15 +101,18 @@ class Study:
     results: dict[str, Result]
 
     def group(self, name: str) -> list[Result]:
-        """The results of a group: reference, tricks, improve or combine."""
+        """The results of a group: reference, tricks, improve, combine or transfer."""
         return [result for result in self.results.values() if result.variant.group == name]
 
     def baseline(self, result: Result) -> Result:
-        """The baseline of the result's net."""
+        """The baseline of the result's net; nets from ImageNet have none."""
         return self.results[f"{result.variant.model}-baseline"]
 
     def difference(self, result: Result, seed: int) -> float | None:
-        """Test accuracy minus that of the baseline with the same seed; None across a hole."""
+        """Test accuracy minus that of the baseline with the same seed; None across a hole or
+        without a baseline."""
+        if result.variant.group == "transfer":
+            return None
         pair = (result, self.baseline(result))
         if any(one.status(seed) in (MISSING, DIVERGED) for one in pair):
             return None
@@ -123,6 +127,8 @@ class Study:
 
     def original_difference(self, result: Result) -> float | None:
         """The original report's difference from its baseline; None where it printed none."""
+        if result.variant.group == "transfer":
+            return None
         ours = result.original.get("test_accuracy")
         base = self.baseline(result).original.get("test_accuracy")
         return None if ours is None or base is None else ours - base
@@ -158,7 +164,7 @@ def read_study(params: Params) -> Study:
         raise UserError(f"{path} is damaged: dvc repro --force evaluate") from error
     results = {
         key: _read_result(params, variant, measured.get(key))
-        for key, variant in variants(params).items()
+        for key, variant in variants(params, backbone=used_backbone()).items()
     }
     _check_data(results)
     return Study(params=params, results=results)

@@ -14,7 +14,7 @@ import torch
 from cifar_tricks.arrays import Arrays
 from cifar_tricks.machine import device_name
 from cifar_tricks.params import Variant
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.recipe import AnyRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class Training:
         device: where.
         arrays: the training file.
         copies: its copies, where the recipe uses them.
+        backbone: weights from ImageNet, where the recipe starts from them.
         code: see :func:`code_hash`.
     """
 
@@ -37,7 +38,13 @@ class Training:
     device: torch.device
     arrays: Arrays
     copies: Arrays | None
+    backbone: Arrays | None
     code: str
+
+    def data_hashes(self) -> dict[str, str]:
+        """Content hashes of the files that the training reads."""
+        files = {"train": self.arrays, "copies": self.copies, "backbone": self.backbone}
+        return {name: arrays.sha256 for name, arrays in files.items() if arrays is not None}
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a saved state to be taken up again."""
@@ -46,8 +53,7 @@ class Training:
             "seed": self.seed,
             "device": device_name(self.device),
             "torch": torch.__version__,
-            "data": self.arrays.sha256,
-            "copies": self.copies.sha256 if self.copies else None,
+            "data": self.data_hashes(),
             "code": self.code,
         }
 
@@ -63,7 +69,7 @@ class Training:
         return f"{self.variant.key}-seed={self.seed}-{digest}"
 
 
-def code_hash(recipe: Recipe) -> str:
+def code_hash(recipe: AnyRecipe) -> str:
     """sha256 over the source of every module of this package that the training loads."""
     for call in recipe.calls():
         call.resolve()

@@ -36,7 +36,7 @@ class SeedResult:
         train_accuracy: likewise, in [0, 1].
         validation_loss: of the kept weights over the validation split; None if not finite.
         validation_accuracy: likewise.
-        mean: channel means of the training split, in pixel values 0 to 255.
+        mean: channel means that the images are normalised with, in pixel values 0 to 255.
         std: channel standard deviations, likewise.
         weights_sha256: content hash of model.safetensors.
     """
@@ -48,8 +48,8 @@ class SeedResult:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     weights_sha256: str
 
 
@@ -60,8 +60,8 @@ class Run:
     Args:
         scale: a key of ``scales`` in params.yaml.
         key: of the variant.
-        group: reference, tricks, improve or combine.
-        model: key of ``models``, or ``reference``.
+        group: reference, tricks, improve, combine or transfer.
+        model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
         trick: name of the trick or of the step.
         tricks: names of all tricks applied.
         recipe: the resolved recipe, as JSON values.
@@ -69,7 +69,8 @@ class Run:
         steps_per_epoch: whole batches in the training images.
         device: cpu or cuda.
         torch: version of PyTorch.
-        data: content hashes of the training file, and of its copies where they were used.
+        data: content hashes of the training file, and of its copies and of the backbone's weights
+            where they were used.
         seeds: the results by seed.
     """
 
@@ -89,12 +90,13 @@ class Run:
 
 
 def run_folder(scale: str, key: str) -> Path:
-    """``runs/<scale>/<key>``."""
-    return Path("runs") / scale / key
+    """``runs/<scale>/<key>``; ``runs/<scale>/transfer`` for every backbone, because DVC has to know
+    the folder before it is known which backbone can be had."""
+    return Path("runs") / scale / ("transfer" if key.startswith("transfer-") else key)
 
 
 def seed_folder(scale: str, key: str, seed: int) -> Path:
-    """``runs/<scale>/<key>/seed=<seed>``."""
+    """``seed=<seed>`` in the variant's folder."""
     return run_folder(scale, key) / f"seed={seed}"
 
 

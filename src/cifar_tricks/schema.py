@@ -70,6 +70,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Pixels = Annotated[int, Field(ge=1, le=64)]
 Units = Annotated[int, Field(ge=1, le=65_536)]
+Index = Annotated[int, Field(ge=0, lt=65_536)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Precision = Literal["fp32", "bf16"]
 
@@ -79,6 +80,7 @@ class Scale(Section):
 
     train_images: Count
     validation_images: Count
+    test_images: Count
     num_epochs: Count
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
     precision: Precision
@@ -118,6 +120,32 @@ class Stack(Section):
     train: dict[str, Any] = Field(default_factory=dict)
 
 
+class Transfer(Section):
+    """Transfer learning from ImageNet."""
+
+    backbones: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)]
+    batch_size: Count
+    image_size: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+    cache_gb: Annotated[float, Field(ge=0, le=10_000)]
+
+
+class Layers(Section):
+    """Which layers of a backbone are shown, and what of them."""
+
+    first: Annotated[str, Field(min_length=1)]
+    filters: Annotated[tuple[Index, ...], Field(strict=False, min_length=1, max_length=16)]
+    last: Annotated[str, Field(min_length=1)]
+    channels: Annotated[tuple[Index, ...], Field(strict=False, min_length=1, max_length=64)]
+
+
+class Visualize(Section):
+    """The activation pictures."""
+
+    image: Annotated[str, Field(min_length=1)] = "data/images/photo.jpg"
+    layers: dict[str, Layers]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -132,6 +160,8 @@ class Params(Section):
     tricks: dict[Name, dict[str, Any]]
     improve: dict[Name, Stack]
     combine: dict[Name, Stack]
+    transfer: Transfer
+    visualize: Visualize
 
     @property
     def seeds(self) -> tuple[int, ...]:

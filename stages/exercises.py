@@ -1,0 +1,39 @@
+"""Solves the exercises of the original's task 1: ``reports/<scale>/exercises.json``."""
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Writes exercises.json and the picture of the experiment in exercise (b).
+
+    Args:
+        argv: no arguments.
+    """
+    from cifar_tricks.errors import UserError
+    from cifar_tricks.params import load_params
+
+    if argv:
+        raise UserError(f"exercises takes no arguments, got {' '.join(argv)}")
+    params = load_params()
+
+    from functools import partial
+
+    from cifar_tricks.exercise_figures import HEIGHT, draw_shift
+    from cifar_tricks.exercise_tables import FIGURE, FILE
+    from cifar_tricks.exercises import solve_all
+    from cifar_tricks.figure_style import save_figure
+    from cifar_tricks.files import write_atomically
+    from cifar_tricks.results import report_folder
+    from cifar_tricks.runs import to_json
+
+    folder = report_folder(params)
+    content = solve_all(params)
+    write_atomically(folder / FILE, to_json(content))
+    # There even when empty: DVC expects it.
+    (folder / FIGURE).parent.mkdir(exist_ok=True)
+    if content["shift"]:
+        save_figure(folder / FIGURE, HEIGHT, partial(draw_shift, shift=content["shift"]))
+
+
+if __name__ == "__main__":
+    run(main)
