@@ -1,7 +1,7 @@
 """The photo for the activation pictures: the original report's zebra, else one at hand.
 
-Where the zebra cannot be had, a photo takes its place that scikit-learn brings along, by Daniel
-Buechele, CC BY 2.0.
+Where the zebra cannot be had, a photo takes its place that scikit-learn brings along. Source:
+flickr.com/photos/vultilion/6056698931, CC BY 2.0, as scikit-learn's list of its images states.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ PHOTO = Asset(
 )
 DESCRIPTIONS = {
     "zebra.jpg": "the zebra of the original report",
-    "flower.jpg": "scikit-learn's flower.jpg, in place of the original report's zebra",
+    "flower.jpg": "scikit-learn's flower.jpg (photo: vultilion on Flickr, CC BY 2.0), "
+    "in place of the original report's zebra",
 }
 
 
