@@ -1,7 +1,6 @@
 """Stage `download`: CIFAR-10, a backbone and a photo, each from the first source that answers."""
 
 import json
-import os
 from pathlib import Path
 
 from _run import run
@@ -9,20 +8,22 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Fetch, decode and write all that comes from elsewhere, and say where it came from."""
+    from cifar_tricks.errors import UserError
     from cifar_tricks.params import load_params
 
+    if argv:
+        raise UserError(f"download takes no arguments, got {' '.join(argv)}")
     params = load_params()
 
     from cifar_tricks.cifar10 import CIFAR10, write_split
     from cifar_tricks.cifar10_decoding import decode
     from cifar_tricks.fetch import fetch
-    from cifar_tricks.files import write_atomically
+    from cifar_tricks.files import project_root, write_atomically
     from cifar_tricks.photo_asset import fetch_photo
     from cifar_tricks.pretrained import fetch_backbone
 
-    # Not an output: DVC would delete it before a run. Under DVC's root, so that the temporary
-    # checkouts of queued experiments find what the main one downloaded.
-    downloads = Path(os.environ.get("DVC_ROOT", ".")) / "data" / "downloads"
+    # No output, which DVC would delete before a run; shared with queued experiments' checkouts.
+    downloads = project_root() / "data" / "downloads"
     archive = fetch(CIFAR10, downloads)
     files = {}
     for name, split in decode(archive.path).items():

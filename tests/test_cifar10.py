@@ -7,12 +7,13 @@ import json
 import os
 import pickle
 import runpy
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_tricks import cifar10, cifar10_decoding
+from cifar_tricks import cifar10, cifar10_decoding, photo_asset, pretrained
 from cifar_tricks.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.assets import Asset, Http, Source
@@ -329,9 +330,20 @@ def workspace(splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(cifar10, "CIFAR10", Asset(name="cifar10", sources=(source,)))
     monkeypatch.setattr(cifar10_decoding, "decode", partial(decode_small, splits=splits))
+    nowhere = Http(url="http://127.0.0.1:9/nobody-listens")
+    backbones = {
+        name: Asset(name=name, sources=(replace(asset.sources[0], via=nowhere),))
+        for name, asset in pretrained.WEIGHTS.items()
+    }
+    monkeypatch.setattr(
+        pretrained, "fetch_backbone", partial(pretrained.fetch_backbone, assets=backbones)
+    )
+    photo = replace(photo_asset.PHOTO, sources=photo_asset.PHOTO.sources[1:])
+    monkeypatch.setattr(photo_asset, "fetch_photo", partial(photo_asset.fetch_photo, asset=photo))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
     monkeypatch.syspath_prepend(str(ROOT / "stages"))
     (tmp_path / "checkout").mkdir()
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "checkout" / "params.yaml")
     monkeypatch.chdir(tmp_path / "checkout")
     return tmp_path / "checkout"
 
@@ -345,7 +357,11 @@ def test_the_stage_writes_the_files_and_the_same_manifest_every_time(workspace: 
     assert list(manifest["files"]) == [
         "data/cifar10/train.safetensors",
         "data/cifar10/test.safetensors",
+        "data/images/photo.jpg",
     ]
+    # Neither backbone can be had: word of it, and no failure.
+    assert manifest["backbone"]["used"] is None
+    assert (workspace / "data/pretrained/backbone.json").exists()
     for name, entry in manifest["files"].items():
         assert hashlib.sha256((workspace / name).read_bytes()).hexdigest() == entry["sha256"]
     stage["main"]([])
