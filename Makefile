@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint ui bench bench-transfer lock clean
+.PHONY: help setup repro test test-slow lint ui bench bench-transfer readme lock clean
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -46,6 +46,9 @@ bench: setup ## images per second beside the usual DataLoader loop
 
 bench-transfer: setup ## time and memory of transfer learning, its frozen layers cached or not
 	python benchmarks/transfer.py
+
+readme: setup ## write the README's tables of results from the committed reports
+	@python -m cifar_tricks.readme
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock

@@ -29,9 +29,10 @@ from cifar_tricks.data import TRAIN_FILE, TrainingData, make_training_data
 from cifar_tricks.errors import UserError
 from cifar_tricks.machine import choose_device, device_name, prepare
 from cifar_tricks.models import build_net
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.recipe import Recipe
 from cifar_tricks.trainer import Trainer
+from cifar_tricks.variants import variants
 
 WARM_UP_STEPS = 5
 

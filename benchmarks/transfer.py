@@ -33,9 +33,10 @@ from cifar_tricks.arrays import Arrays, read_arrays
 from cifar_tricks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
 from cifar_tricks.data import TRAIN_FILE, make_training_data
 from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.recipe import Call, TransferRecipe
 from cifar_tricks.trainer import Trainer
+from cifar_tricks.variants import variants
 
 WAYS = {
     "usual, 0 workers": ("usual", "fp32", 0),

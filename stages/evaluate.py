@@ -6,23 +6,29 @@ from _run import run
 
 
 def main(argv: list[str]) -> None:
-    """Writes metrics.json and predictions.csv.gz of all variants, and some examples."""
+    """Writes metrics.json, predictions.csv.gz, calibration.csv and some examples."""
     from cifar_tricks.params import load_params
 
     params = load_params()
 
-    import cifar_tricks.scoring as scoring
+    from cifar_tricks import scores, scoring
+    from cifar_tricks.backbones import used_backbone
     from cifar_tricks.files import write_atomically
     from cifar_tricks.results import read_study
     from cifar_tricks.runs import to_json
+    from cifar_tricks.variants import variants
 
-    runs, scores = scoring.score_variants(params, scoring.trained_keys(params))
+    keys = scoring.trained_keys(params)
+    runs, scored = scoring.score_variants(params, keys)
+    if missing := [key for key in variants(params, backbone=used_backbone()) if key not in keys]:
+        print(f"not trained, so not scored: {', '.join(missing)}", flush=True)
     folder = Path("reports") / params.scale
-    scoring.write_predictions(folder / "predictions.csv.gz", scoring.test_labels(params), scores)
-    write_atomically(folder / "metrics.json", to_json(scoring.metrics(params, runs, scores)))
+    scores.write_predictions(folder / "predictions.csv.gz", scoring.test_labels(params), scored)
+    scores.write_calibration(folder / "calibration.csv", scored)
+    write_atomically(folder / "metrics.json", to_json(scores.metrics(params, runs, scored)))
     # The pictures are drawn elsewhere, where the test file is out of reach.
     best = read_study(params).best
-    shown = next((score for score in scores if best and score.key == best.key), scores[0])
+    shown = next((score for score in scored if best and score.key == best.key), scored[0])
     scoring.write_examples(folder / "examples.safetensors", params, shown)
 
 

@@ -10,7 +10,8 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Writes ``reports/experiment/metrics.json`` and ``curves.csv``, and logs to MLflow."""
-    from cifar_tricks.params import load_params, variants
+    from cifar_tricks.params import load_params
+    from cifar_tricks.variants import variants
 
     params = load_params()
 
@@ -18,7 +19,8 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.plot_tables import write_curves
     from cifar_tricks.results import Result
     from cifar_tricks.runs import to_json
-    from cifar_tricks.scoring import metrics, score_variants, summary
+    from cifar_tricks.scores import metrics, summary
+    from cifar_tricks.scoring import score_variants
     from cifar_tricks.tracking import track
 
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")

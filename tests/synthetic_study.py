@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cifar_tricks.backbones import used_backbone
+from cifar_tricks.calibration import calibrate
 from cifar_tricks.files import write_atomically
-from cifar_tricks.params import Variant, load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.results import Study, read_study
 from cifar_tricks.runs import (
     Run,
@@ -22,7 +23,8 @@ from cifar_tricks.runs import (
     write_run,
 )
 from cifar_tricks.schema import Params
-from cifar_tricks.scoring import Score, metrics, write_predictions
+from cifar_tricks.scores import Score, metrics, write_calibration, write_predictions
+from cifar_tricks.variants import Variant, variants
 
 NUM_TEST_IMAGES = 200
 PARAMS = """\
@@ -39,7 +41,9 @@ models:
 reference: {{filters: [8], kernel_size: 5, stride: 1, padding: 2, pool: 2, hidden: [8]}}
 tricks: {{{tricks}}}
 improve: {improve}
-combine: {{}}
+combine: {combine}
+factorial: {factorial}
+sensitivity: {sensitivity}
 transfer: {{backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
            image_size: 32, cache_gb: 1.0}}
 visualize:
@@ -63,6 +67,9 @@ def make_study(
     models: tuple[str, ...] = ("model1", "narrow"),
     tricks: str = TRICKS,
     improve: str = IMPROVE,
+    combine: str = "{}",
+    factorial: str = "{}",
+    sensitivity: str = "{}",
     diverged: Collection[tuple[str, int]] = (),
     missing: Collection[str] = (),
 ) -> Iterator[Study]:
@@ -73,13 +80,21 @@ def make_study(
         seeds: of every variant.
         models: names of the nets.
         tricks: the section of params.yaml.
-        improve: likewise.
+        improve: likewise; so are combine, factorial and sensitivity.
         diverged: which variants and seeds.
         missing: keys of the variants that were not trained.
     """
     with contextlib.chdir(root):
         nets = "\n".join(f"  {name}: {NET}" for name in models)
-        text = PARAMS.format(seeds=list(seeds), models=nets, tricks=tricks, improve=improve)
+        text = PARAMS.format(
+            seeds=list(seeds),
+            models=nets,
+            tricks=tricks,
+            improve=improve,
+            combine=combine,
+            factorial=factorial,
+            sensitivity=sensitivity,
+        )
         Path("params.yaml").write_text(text)
         params = load_params()
         all_variants = variants(params, backbone=used_backbone())
@@ -89,6 +104,7 @@ def make_study(
         scores = [_score(key, seed, labels) for key in known for seed in seeds]
         write_atomically(Path("reports/small/metrics.json"), to_json(metrics(params, runs, scores)))
         write_predictions(Path("reports/small/predictions.csv.gz"), labels, scores)
+        write_calibration(Path("reports/small/calibration.csv"), scores)
         yield read_study(params)
 
 
@@ -127,7 +143,9 @@ def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[
         num_parameters=1234,
         steps_per_epoch=variant.recipe.steps_per_epoch,
         device="cpu",
+        device_name="test processor",
         torch="2.0",
+        code="cd" * 32,
         data={"train": "ab" * 32},
         seeds=results,
     )
@@ -160,4 +178,15 @@ def _score(key: str, seed: int, labels: np.ndarray) -> Score:
     wrong = numbers.random(len(labels)) < numbers.uniform(0.1, 0.5)
     predictions = np.where(wrong, (labels + 1) % 10, labels).astype(np.uint8)
     accuracy = float((predictions == labels).mean())
-    return Score(key=key, seed=seed, accuracy=accuracy, loss=1.5, predictions=predictions)
+    confidence = numbers.uniform(0.3, 1, (len(labels), 1))
+    probabilities = np.where(
+        np.arange(10) == predictions[:, None], confidence, (1 - confidence) / 9
+    )
+    return Score(
+        key=key,
+        seed=seed,
+        accuracy=accuracy,
+        loss=1.5,
+        calibration=calibrate(probabilities, labels),
+        predictions=predictions,
+    )

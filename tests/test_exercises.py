@@ -30,7 +30,7 @@ from cifar_tricks.hand_convolution import convolve
 from cifar_tricks.markdown import render
 from cifar_tricks.models import build_net, num_parameters
 from cifar_tricks.net_layers import describe_net, net_layers
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.recipe import Call, NetSpec
 from cifar_tricks.schema import Params
 from cifar_tricks.shift_experiment import (
@@ -47,6 +47,7 @@ from cifar_tricks.shift_experiment import (
     summarise,
 )
 from cifar_tricks.solutions import Exercise
+from cifar_tricks.variants import variants
 from exercises import main
 
 FOLDER = Path("reports/small")

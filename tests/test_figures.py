@@ -72,7 +72,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
             write_plot_tables(study, predictions(), FOLDER)
             paths = sorted(FOLDER.glob("*.png")) + sorted(FOLDER.glob("*.csv"))
             outputs.append({path.name: path.read_bytes() for path in paths})
-    assert outputs[0] == outputs[1] and len(outputs[0]) == 6 + 4
+    assert outputs[0] == outputs[1] and len(outputs[0]) == 6 + 5
 
 
 def test_validation_table_holds_means_and_ends_where_a_seed_does(study: Study) -> None:

@@ -8,8 +8,9 @@ from conftest import CPU, ROOT, make_recipe
 from torch import nn
 
 from cifar_tricks.models import build_net, is_monotonic, load_weights, num_parameters
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.recipe import Call
+from cifar_tricks.variants import variants
 
 VARIANTS = variants(load_params(ROOT / "params.yaml"), "full")
 

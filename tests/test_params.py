@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
+from cifar_tricks.variants import variants
 
 TEXT = (ROOT / "params.yaml").read_text()
 
@@ -30,6 +31,7 @@ def test_the_committed_file_is_valid_and_spans_the_study() -> None:
     expected = {f"{m}-{t}" for m in params.models for t in params.tricks} | {"reference-baseline"}
     expected |= {f"improve-{step}" for step in params.improve}
     expected |= {f"combine-{step}" for step in params.combine}
+    expected |= {f"sensitivity-{name}" for name in params.sensitivity}
     assert set(keys) == expected | {"transfer-resnet18"}
     other = variants(params, backbone="efficientnet_lite0")
     assert set(other) == expected | {"transfer-efficientnet_lite0"}
@@ -46,6 +48,7 @@ def test_full_scale_is_the_protocol_of_the_report() -> None:
     assert variants(params, "full")["model1-augment"].recipe.steps_per_epoch == 1406
 
 
+NET = "{filters: [8], kernel_size: 3, stride: 1, padding: 1, pool: 2, hidden: []}"
 MISTAKES = {
     "scale: quick": ("scale: quikc", ["scale = quikc", "did you mean quick?", "full"]),
     "trick: baseline ": ("trick: laeky_relu ", ["laeky_relu", "did you mean leaky_relu?"]),
@@ -67,7 +70,20 @@ MISTAKES = {
     "net: {filters: [64, 64, 64, 64]}": ("net: {filterz: [4]}", ["improve.fourth_layer.net"]),
     "combine:  ": ("combne:  ", ["unknown key combne", "did you mean combine?"]),
     "train:  ": ("train: {{", ["not valid YAML"]),
-    "model2: {filters": ("improve: {filters", ["models.improve", "taken"]),
+    "models:    ": (f"models:\n  improve: {NET}\n  #", ["models.improve", "taken"]),
+    "factorial:   ": (
+        "factorial:\n  modle1: [augment, adam]\n  #",
+        ["factorial = modle1", "model1?"],
+    ),
+    "model1: [augment, batch": (
+        "model1: [augmnet, batch",
+        ["factorial.model1 = augmnet", "augment?"],
+    ),
+    "[augment, adam,": ("[adam, adam,", ["factorial.model2", "each trick once"]),
+    "[augment, batch_norm, leaky_relu]": ("[augment]", ["factorial.model1 = ['augment']", "2"]),
+    "{stride: 2, pool": ("{strid: 2, pool", ["sensitivity.model1_stride_2.net", "stride?"]),
+    "batch_32: {model: model1": ("batch_32: {model: modle1", ["sensitivity.model1_batch_32.model"]),
+    "net: {pool: 3}": ("tricks: {adam: {}}", ["sensitivity.model1_pool_3", "unknown key tricks"]),
     "  augment: {padding: 4, flip_probability: 0.5, seed: 0}": ("", ["tricks.augment is missing"]),
     "  baseline: {}": ("  # {}", ["tricks.baseline is missing"]),
     "test_images: 2000": ("test_images: 10001", ["scales.quick.test_images = 10001", "10000"]),
@@ -76,7 +92,7 @@ MISTAKES = {
     "[resnet18, efficientnet_lite0]": ("[]", ["transfer.backbones = []"]),
     "image_size: 224": ("image_size: 225", ["transfer.image_size = 225", "multiple of 32"]),
     "cache_gb: 6.0": ("cache_gb: -1.0", ["transfer.cache_gb = -1.0"]),
-    "batch_size: 32": ("batch_size: 2001", ["transfer.batch_size = 2001", "2000"]),
+    "  batch_size: 32\n": ("  batch_size: 2001\n", ["transfer.batch_size = 2001", "2000"]),
     "    resnet18: {first": ("    resnet81: {first", ["visualize.layers", "resnet18?"]),
     "filters: [14,": ("filters: [-14,", ["visualize.layers.resnet18.filters.0 = -14"]),
     "last: layer4,": ("", ["visualize.layers.resnet18.last is missing"]),

@@ -19,9 +19,10 @@ from ruamel.yaml import YAML
 
 from cifar_tricks.arrays import write_arrays
 from cifar_tricks.files import write_atomically
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.repro import AFTERWARDS, share, stage_name
 from cifar_tricks.tricks import trick_names
+from cifar_tricks.variants import variants
 
 PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PARAMS = """\
@@ -45,6 +46,9 @@ improve:
   best: {model: model1, tricks: {augment: {}, batch_norm: {}}}
 combine:
   both: {model: model2, tricks: {dropout: {}, adam: {}}}
+factorial: {}
+sensitivity:
+  batch_8: {model: model2, train: {batch_size: 8}}
 transfer: {backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
            image_size: 32, cache_gb: 1.0}
 visualize:
@@ -62,6 +66,7 @@ TRAININGS = {
     "train@model2-leaky_relu",
     "improve@best",
     "combine@both",
+    "sensitivity@batch_8",
     "transfer",
 }
 LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
@@ -233,6 +238,34 @@ def test_a_wrong_parameter_stops_everything_at_once(repository: Repository) -> N
     output = repository.run("dvc", "exp", "run", *change, code=255)
     assert stages_run(output) == {"check"}
     assert "tricks.leaky_relu.negative_slope = 9" in output
+
+
+READ_TEST_IMAGES = {"evaluate", "experiment"}
+
+
+def test_only_two_stages_can_reach_the_test_images() -> None:
+    scoring = ROOT / "src/cifar_tricks/scoring.py"
+    file = "data/cifar10/test.safetensors"
+    for name, stage in PIPELINE.items():
+        reaches = scoring in imported_modules(ROOT / stage["cmd"].split()[1], set())
+        assert reaches == (name in READ_TEST_IMAGES), name
+        assert (file in stage.get("deps", [])) == (name in READ_TEST_IMAGES), name
+
+
+def test_all_other_stages_do_without_the_test_images(repository: Repository) -> None:
+    (repository.folder / "data/cifar10/test.safetensors").unlink()
+    commands = [
+        PIPELINE[name]["cmd"].split()
+        for name in PIPELINE.keys() - READ_TEST_IMAGES - {"download"}
+        if "${" not in PIPELINE[name]["cmd"]
+    ]
+    commands.append(["python", "stages/train.py", "model2-leaky_relu"])
+    assert len(commands) > 6
+    for command in commands:
+        repository.run(*command)
+    for name in READ_TEST_IMAGES:
+        output = repository.run("python", f"stages/{name}.py", code=2)
+        assert "data/cifar10/test.safetensors" in output
 
 
 def test_an_experiment_on_a_trained_variant_retrains_nothing(repository: Repository) -> None:

@@ -14,7 +14,7 @@ from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import code, escape, fenced, html, image, table
 from cifar_tricks.predictions import class_accuracies, read_predictions
-from cifar_tricks.reporting import sampling_error, summary, write_report
+from cifar_tricks.reporting import summary, write_report
 from cifar_tricks.results import Study, read_study
 
 FOLDER = Path("reports/small")
@@ -47,22 +47,46 @@ def with_spread(values: list[float], signed: str = "") -> str:
     return f"{centre:{signed}.4f}<br>±&nbsp;{math.sqrt(variance):.4f}"
 
 
-def test_overview_matches_an_independent_calculation(tmp_path: Path) -> None:
+def section(page: str, title: str) -> str:
+    """From a heading of any level to the next one."""
+    return page.partition(f"# {title}\n")[2].partition("\n#")[0]
+
+
+def t_interval(values: list[float]) -> str:
+    """Of three values: the 97.5% quantile of t with two degrees of freedom is 4.3027."""
+    assert len(values) == 3
+    centre = mean(values)
+    deviation = math.sqrt(sum((value - centre) ** 2 for value in values) / 2)
+    half = 4.302652729911275 * deviation / math.sqrt(3)
+    return f"{centre - half:+.4f} to {centre + half:+.4f}"
+
+
+def test_tables_match_an_independent_calculation(tmp_path: Path) -> None:
     with make_study(tmp_path) as study:
-        cells, values = row(report(study), "augment"), measured()
-    assert len(cells) == 1 + 4 * 2
-    for model, ours, change in (("model1", *cells[1:3]), ("narrow", *cells[5:7])):
+        page, values = report(study), measured()
+    for model in ("model1", "narrow"):
+        cells = row(section(page, model), "augment")
         trick, base = values[f"{model}-augment"], values[f"{model}-baseline"]
         differences = [a - b for a, b in zip(trick, base, strict=True)]
-        improved = mean(differences) > 0
-        assert ours == ("**{}**" if improved else "{}").format(with_spread(trick))
-        assert change == ("**{}**" if improved else "{}").format(with_spread(differences, "+"))
+        bold = "**{}**" if mean(differences) > 0 else "{}"
+        assert cells[1] == bold.format(with_spread(trick))
+        assert cells[2] == bold.format(f"{mean(differences):+.4f}")
+        assert cells[3:5] == [t_interval(differences), "—"]
+    assert row(section(page, "model1"), "augment")[5:] == [
+        "0.7690",
+        "+0.0367",
+        "better",
+        "not resolved",
+    ]
+    # Two tricks on two nets: 4 * 2 / 2**8 = 0.031, and with seven pairs 0.063.
+    assert "the sign-flip test's least p-value is 0.25, and 4 comparisons need n ≥ 8" in page
 
 
 def test_single_seed_has_no_interval_and_a_small_scale_its_warning(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(7,)) as study:
         page, values = report(study), measured()
         assert row(page, "baseline")[1] == f"{values['model1-baseline'][0]:.4f}"
+    assert row(page, "augment")[3:5] == ["—", "—"]
     assert "&nbsp;" not in page and "n = 1" in page
     assert "proves nothing about the tricks" in page
     assert page.startswith("# Training tricks on CIFAR-10: scale `small`\n")
@@ -82,10 +106,12 @@ def test_diverged_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
         rows = list(csv.DictReader((FOLDER / "results.csv").open()))
         numbers = json.loads((FOLDER / "summary.json").read_text())
         values = measured()
-    cells = row(page, "augment")
-    assert cells[1:3] == ["*diverged (1 of 3 seeds)*", "—"]
+    cells = row(section(page, "model1"), "augment")
+    assert cells[1:5] == ["*diverged (1 of 3 seeds)*", "—", "—", "—"]
     # Its own seeds are whole, those of its baseline are not.
-    assert cells[5] == with_spread(values["narrow-augment"]) and cells[6] == "—"
+    cells = row(section(page, "narrow"), "augment")
+    assert cells[1] == with_spread(values["narrow-augment"])
+    assert cells[2:5] == ["*baseline diverged (1 of 3 seeds)*", "—", "—"]
     assert "`model1-augment` diverged (1 of 3 seeds)" in page
     assert set(numbers) == {"seeds", "reference", "baseline_model1", "improve_best", "transfer"}
     by_seed = {(r["key"], r["seed"]): r for r in rows}
@@ -100,7 +126,7 @@ def test_missing_variant_is_shown(tmp_path: Path) -> None:
     with make_study(tmp_path, missing={"narrow-leaky_relu", "improve-both"}) as study:
         page = report(study)
         rows = list(csv.DictReader((FOLDER / "results.csv").open()))
-    assert row(page, r"leaky\_relu")[5:7] == ["*missing*", "—"]
+    assert row(section(page, "narrow"), r"leaky\_relu")[1:3] == ["*missing*", "—"]
     assert row(page, "both")[3] == "*missing*"
     assert [r["test_accuracy"] for r in rows if r["status"] == "missing"] == [""] * 6
 
@@ -166,7 +192,10 @@ def test_everything_diverged(tmp_path: Path) -> None:
 def test_added_trick_shows_up(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(0,), tricks=f"{TRICKS}, batch_norm: {{}}") as study:
         page, values = report(study), measured()
-        assert f"{values['narrow-batch_norm'][0]:.4f}" in row(page, r"batch\_norm")[5]
+        assert (
+            f"{values['narrow-batch_norm'][0]:.4f}"
+            in row(section(page, "narrow"), r"batch\_norm")[1]
+        )
 
 
 def test_class_table_matches_an_independent_calculation(tmp_path: Path) -> None:
@@ -231,10 +260,3 @@ def test_markdown_functions() -> None:
     cells = re.findall("<td.*?>(.*?)</td>", render(table(["h", "i"], [["a|b", code("c|d")]], "lr")))
     assert cells == ["a|b", "<code>c|d</code>"]
     assert render(fenced("a\n```\nb")) == "<pre><code>a\n```\nb\n</code></pre>\n"
-
-
-@pytest.mark.parametrize(("right", "images"), [(7323, 10_000), (0, 200), (200, 200), (37, 200)])
-def test_sampling_error_is_wilsons(right: int, images: int) -> None:
-    p, z = right / images, 1.959963984540054
-    half = z * math.sqrt(p * (1 - p) / images + z**2 / (4 * images**2)) / (1 + z**2 / images)
-    assert sampling_error(p, images) == pytest.approx(half)

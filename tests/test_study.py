@@ -16,9 +16,10 @@ from conftest import ROOT, write_data
 from safetensors.torch import load_file
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.runs import read_run
 from cifar_tricks.study import train_variant
+from cifar_tricks.variants import variants
 
 SMALL = {
     "train_images: 2000": "train_images: 128",
@@ -31,6 +32,7 @@ SMALL = {
     "filters: [64, 64, 64, 64]": "filters: [4, 4, 4]",
     "filters: [128, 128, 128, 128]": "filters: [6, 6, 6]",
     "filters: [128, 128, 128]": "filters: [6, 6]",
+    "batch_size: 128": "batch_size: 16",
 }
 
 

@@ -62,6 +62,20 @@ def check_names(params: Params) -> None:
             raise ValueError(f"{section}.{name}: this name is taken; choose another")
 
 
+def check_factorial(params: Params) -> None:
+    """Whether its models and tricks are there."""
+    models = {**params.models, "reference": params.reference}
+    for model, tricks in params.factorial.items():
+        if model not in models:
+            raise ValueError(wrong_name(("factorial",), model, models))
+        others = {name: numbers for name, numbers in params.tricks.items() if name != "baseline"}
+        for trick in tricks:
+            if trick not in others:
+                raise ValueError(wrong_name(("factorial", model), trick, others))
+        if len(set(tricks)) != len(tricks):
+            raise ValueError(f"factorial.{model} = {list(tricks)}: each trick once")
+
+
 def check_images(params: Params, scale: str) -> None:
     """Seeds, and whether CIFAR-10 has as many images as the splits want."""
     size = params.scales[scale]

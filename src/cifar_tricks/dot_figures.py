@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from cifar_tricks.figure_style import DARK, GRAY, INK, set_title, trick_colour
 from cifar_tricks.results import GOAL, Study
+from cifar_tricks.statistics import summarise
 
 GOAL_COLOUR = "#B34700"
 ORIGINAL: dict[str, Any] = {
@@ -30,6 +30,7 @@ SEED: dict[str, Any] = {
     "markeredgewidth": 0.8,
 }
 MEAN: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 9}
+INTERVAL: dict[str, Any] = {"linewidth": 2.2, "solid_capstyle": "butt"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +95,8 @@ def draw_improve(figure: Figure, study: Study) -> None:
 
 
 def draw_dots(ax: Any, rows: Sequence[DotRow]) -> None:
-    """Rows from top to bottom: seeds as small dots, their mean as a large one, the original's
-    value as a hollow diamond, or in words what is wrong."""
+    """Rows from top to bottom: seeds as small dots, their mean as a large one with its 95% interval
+    (t) as a line, the original's value as a hollow diamond, or in words what is wrong."""
     for place, row in enumerate(rows):
         if row.original is not None:
             ax.plot(row.original, place, zorder=6, **ORIGINAL)
@@ -111,7 +112,11 @@ def draw_dots(ax: Any, rows: Sequence[DotRow]) -> None:
         if len(row.values) > 1:
             ax.plot(row.values, [place] * len(row.values), color=row.colour, zorder=5, **SEED)
         if row.values:
-            ax.plot(fmean(row.values), place, color=row.colour, zorder=4, **MEAN)
+            summary = summarise(row.values)
+            if bounds := summary.interval:
+                ends = (bounds.low, bounds.high)
+                ax.plot(ends, [place] * 2, color=row.colour, zorder=3, **INTERVAL)
+            ax.plot(summary.mean, place, color=row.colour, zorder=4, **MEAN)
     ax.set_yticks(range(len(rows)), [row.label for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.margins(x=0.08)
@@ -123,6 +128,7 @@ def _dot_legend(figure: Figure, study: Study) -> None:
     # Drawn off the panels: the colours of the rows differ.
     handles = [Line2D([], [], color=INK, label="mean" if many else "ours (one seed)", **MEAN)]
     if many:
+        handles.append(Line2D([], [], color=INK, label="95% interval of the mean", **INTERVAL))
         handles.append(Line2D([], [], color=INK, label="single seeds", **SEED))
     handles.append(Line2D([], [], label="original report (one run)", **ORIGINAL))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

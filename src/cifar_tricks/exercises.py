@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.net_layers import describe_net
-from cifar_tricks.params import variants
 from cifar_tricks.recipe import IMAGE_SIZE, NetSpec
 from cifar_tricks.results import BEST
 from cifar_tricks.schema import Params
@@ -27,6 +26,7 @@ from cifar_tricks.solutions import (
     solve_pooling,
     solve_second_convolution,
 )
+from cifar_tricks.variants import variants
 
 ORIGINAL_FILE = Path(__file__).with_name("original_exercises.json")
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cifar_tricks.files import write_atomically
-from cifar_tricks.params import Variant
 from cifar_tricks.results import Study
+from cifar_tricks.variants import Variant
 
 INK, DARK, GRAY, LIGHT = "#222222", "#555555", "#8a8a8a", "#d9d9d9"
 # The palettes of Okabe and Ito and of Paul Tol, without the yellows (too pale for lines on white):

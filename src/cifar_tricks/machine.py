@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -62,7 +63,11 @@ def prepare(device: torch.device, *, threads: int) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself, e.g. for logs."""
+    """The model of the GPU or processor, or at least the processor's kind."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):  # there on Linux only
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -30,6 +30,19 @@ def original_result(key: str) -> dict[str, float] | None:
     return result
 
 
+def original_claim(key: str) -> str | None:
+    """What the report says in words of a setting of its task 3a.
+
+    Args:
+        key: of the variant, e.g. ``sensitivity-model1_batch_32``.
+
+    Returns:
+        ``worse`` or ``little`` (effect), or None where it says nothing.
+    """
+    claim: str | None = _content()["claims"].get(key)
+    return claim
+
+
 def original_notes() -> list[str]:
     """Known slips of the report that bear on its figures."""
     notes: list[str] = _content()["notes"]

@@ -1,55 +1,21 @@
 """params.yaml, read and checked: the only place where YAML is read.
 
 :func:`load_params` refuses a file with any mistake, in one line and before any work;
-:func:`variants` turns a checked file into the recipes of all training runs, by key.
+:mod:`cifar_tricks.variants` turns a checked file into the recipes of all training runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cifar_tricks.backbones import IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.checks import (
-    check_images,
-    check_names,
-    check_recipe,
-    check_steps,
-    wrong_name,
-)
+from cifar_tricks.checks import check_factorial, check_images, check_names
 from cifar_tricks.errors import UserError
-from cifar_tricks.recipe import AnyRecipe, BackboneSpec, Call, NetSpec, Recipe, TransferRecipe
-from cifar_tricks.schema import Net, Params, Section, Stack, Train, choose_from, explain
-from cifar_tricks.tricks import Trick, load_trick, trick_names
-
-S = TypeVar("S", bound=Section)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One recipe of the study.
-
-    Args:
-        key: names its folder ``runs/<scale>/<key>``.
-        group: reference, tricks, improve, combine or transfer.
-        model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
-        trick: name of the trick; of a stack of tricks, its step.
-        tricks: names of all tricks applied, in order.
-        recipe: the resolved recipe.
-    """
-
-    key: str
-    group: str
-    model: str
-    trick: str
-    tricks: tuple[str, ...]
-    recipe: AnyRecipe
+from cifar_tricks.schema import Params, explain
+from cifar_tricks.variants import variants
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -74,134 +40,9 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         for scale in params.scales:
             check_images(params, scale)
             variants(params, scale)
+        check_factorial(params)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from error
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     return params
-
-
-def variants(
-    params: Params, scale: str | None = None, *, backbone: str | None = None
-) -> dict[str, Variant]:
-    """All recipes of the study by key, in the order of the report.
-
-    Args:
-        params: the checked parameters.
-        scale: a key of ``scales``; the chosen one where None.
-        backbone: the one that transfer learning starts from, see
-            :func:`cifar_tricks.backbones.used_backbone`; the first of ``transfer.backbones`` where
-            None.
-
-    Raises:
-        ValueError: a wrong value, with its place; never after :func:`load_params`.
-    """
-    backbone = backbone or params.transfer.backbones[0]
-    return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
-
-
-def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
-    yield _single(params, scale, "reference", "baseline", group="reference")
-    for model in params.models:
-        for trick in params.tricks:
-            yield _single(params, scale, model, trick, group="tricks")
-    for step, stack in params.improve.items():
-        yield _stacked(params, scale, step, stack, group="improve")
-    for step, stack in params.combine.items():
-        yield _stacked(params, scale, step, stack, group="combine")
-    yield _transfer(params, scale, backbone)
-
-
-def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -> Variant:
-    stack = Stack(model=model, tricks={trick: params.tricks[trick]})
-    recipe = _recipe(params, scale, stack, where=())
-    return Variant(
-        key=f"{model}-{trick}",
-        group=group,
-        model=model,
-        trick=trick,
-        tricks=(trick,),
-        recipe=recipe,
-    )
-
-
-def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str) -> Variant:
-    recipe = _recipe(params, scale, stack, where=(group, step))
-    tricks = tuple(stack.tricks)
-    return Variant(
-        key=f"{group}-{step}",
-        group=group,
-        model=stack.model,
-        trick=step,
-        tricks=tricks,
-        recipe=recipe,
-    )
-
-
-def _transfer(params: Params, scale: str, backbone: str) -> Variant:
-    size, train, transfer = params.scales[scale], params.train, params.transfer
-    recipe = TransferRecipe(
-        net=BackboneSpec(backbone=backbone, image_size=transfer.image_size),
-        optimizer=Call("torch.optim.Adam", {"lr": transfer.learning_rate}),
-        normalisation=(
-            tuple(255 * value for value in IMAGENET_MEAN),
-            tuple(255 * value for value in IMAGENET_STD),
-        ),
-        features=Call("cifar_tricks.features.frozen_features", {"cache_gb": transfer.cache_gb}),
-        batch_size=transfer.batch_size,
-        num_epochs=size.num_epochs,
-        validations_per_epoch=train.validations_per_epoch,
-        early_stop_count=train.early_stop_count,
-        train_images=size.train_images,
-        validation_images=size.validation_images,
-        precision=size.precision,
-        threads=size.threads,
-    )
-    check_steps(recipe, "transfer")
-    return Variant(
-        key=f"transfer-{backbone}",
-        group="transfer",
-        model=backbone,
-        trick="transfer",
-        tricks=(),
-        recipe=recipe,
-    )
-
-
-def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...]) -> Recipe:
-    models = {**params.models, "reference": params.reference}
-    if stack.model not in models:
-        raise ValueError(wrong_name((*where, "model"), stack.model, models))
-    net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
-    train = _section(Train, {**params.train.model_dump(), **stack.train}, (*where, "train"))
-    size = params.scales[scale]
-    recipe = Recipe(
-        net=NetSpec(**net.model_dump()),
-        optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
-        batch_size=train.batch_size,
-        num_epochs=size.num_epochs,
-        validations_per_epoch=train.validations_per_epoch,
-        early_stop_count=train.early_stop_count,
-        train_images=size.train_images,
-        validation_images=size.validation_images,
-        precision=size.precision,
-        threads=size.threads,
-    )
-    for name, values in stack.tricks.items():
-        recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
-    check_recipe(recipe, stack, where)
-    return recipe
-
-
-def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:
-    if name not in trick_names():
-        choice = choose_from(name, trick_names())
-        raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
-    return _section(load_trick(name), values, where)
-
-
-def _section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -> S:
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, where=where)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cifar_tricks.class_names import CLASS_NAMES
@@ -58,3 +59,13 @@ def class_accuracies(predictions: pd.DataFrame, result: Result) -> dict[str, flo
     pairs = predicted_classes(predictions, result)
     right = (pairs["actual"] == pairs["predicted"]).groupby(pairs["actual"]).mean()
     return {CLASS_NAMES[int(label)]: float(share) for label, share in right.items()}
+
+
+def right_answers(predictions: pd.DataFrame, result: Result) -> np.ndarray:
+    """Which test images the variant got right, bool (seeds, images); (0, images) where it has a
+    flaw or was not predicted."""
+    columns = [f"{result.key}/seed={seed}" for seed in result.seeds]
+    if result.flaw or not set(columns) <= set(predictions.columns):
+        return np.empty((0, len(predictions)), dtype=bool)
+    right: np.ndarray = (predictions[columns].to_numpy() == predictions[["label"]].to_numpy()).T
+    return right

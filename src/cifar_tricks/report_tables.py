@@ -51,31 +51,6 @@ def _ours(study: Study, result: Result) -> list[str]:
     return [values, emphasise(spread(differences, signed=True), mean)]
 
 
-def _original(study: Study, result: Result) -> list[str]:
-    value, change = result.original.get("test_accuracy"), study.original_difference(result)
-    if value is None:
-        return [NOTHING, NOTHING]
-    if result is study.baseline(result):
-        return [number(value), ""]
-    return [emphasise(number(value), change), emphasise(signed_number(change), change)]
-
-
-def overview_table(study: Study) -> Markdown:
-    """One row per trick, the baseline first; four columns per net, ours and the original's."""
-    tricks = sorted(study.params.tricks, key=lambda name: name != "baseline")
-    header = ["trick"]
-    for model in study.params.models:
-        header += [model, "Δ", "original", "Δ"]
-    rows = []
-    for trick in tricks:
-        row: list[str] = [trick]
-        for model in study.params.models:
-            result = study.results[f"{model}-{trick}"]
-            row += _ours(study, result) + _original(study, result)
-        rows.append(row)
-    return table(header, rows, "lr")
-
-
 def reference_table(study: Study) -> Markdown:
     """Task 2: the reference net's accuracies beside the original's."""
     (result,) = study.group("reference")

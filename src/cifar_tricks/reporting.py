@@ -1,4 +1,5 @@
-"""The report: ``report.md`` for people, ``summary.json`` for DVC and ``results.csv`` for papers.
+"""The report: ``index.html`` and ``report.md`` for people, ``summary.json`` for DVC, CSV and LaTeX
+for papers.
 
 Nothing here depends on the clock, the checkout or the order of a folder, so that a rerun gives the
 same bytes.
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest
 
-from cifar_tricks import exercise_tables, report_tables
+from cifar_tricks import evidence_tables, exercise_tables, report_tables
+from cifar_tricks.analysis import Family, sensitivity_family, tricks_family
 from cifar_tricks.backbones import BACKBONES
+from cifar_tricks.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.files import write_atomically
+from cifar_tricks.interactions import factorials
 from cifar_tricks.markdown import Markdown, code, escape, image, render, table
 from cifar_tricks.original import original_notes
+from cifar_tricks.page import write_page
 from cifar_tricks.predictions import predicted_classes
 from cifar_tricks.results import GOAL, MISSING, Result, Study
 from cifar_tricks.runs import to_json
+from cifar_tricks.sampling import near_duplicates, optimism
 from cifar_tricks.views import Views
 
 MANIFEST = Path("data/manifest.json")
@@ -34,15 +39,21 @@ SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
 
 def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
-    """Writes ``report.md``, ``summary.json`` and ``results.csv``.
+    """Writes ``index.html``, ``report.md``, ``summary.json``, ``results.csv`` (a row per run),
+    ``comparisons.csv`` (a row per comparison with a baseline) and ``comparisons.tex``.
 
     Args:
         study: all results.
         predictions: of the test images.
         folder: ``reports/<scale>``; the figures that lie in it are shown.
     """
-    page = render("report.md.j2", _context(study, predictions, folder))
-    write_atomically(folder / "report.md", page.encode())
+    families = tricks_family(study, predictions), sensitivity_family(study, predictions)
+    context = _context(study, predictions, folder, families)
+    write_atomically(folder / "report.md", render("report.md.j2", context).encode())
+    write_page(study, predictions, folder, context)
+    table = comparison_table(study, families)
+    write_atomically(folder / "comparisons.csv", to_csv(table).encode())
+    write_atomically(folder / "comparisons.tex", to_latex(table, [*study.params.models]).encode())
     write_atomically(folder / "summary.json", to_json(summary(study)))
     write_atomically(folder / "results.csv", _results(study).encode())
 
@@ -62,21 +73,9 @@ def summary(study: Study) -> dict[str, int | float]:
     return {"seeds": len(study.params.seeds), **known}
 
 
-def sampling_error(accuracy: float, images: int) -> float:
-    """Half the width of Wilson's 95% interval of an accuracy.
-
-    Args:
-        accuracy: share of right answers, in [0, 1].
-        images: how many it was measured on.
-
-    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
-    1927.
-    """
-    interval = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
-    return float(interval.high - interval.low) / 2
-
-
-def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str, Any]:
+def _context(
+    study: Study, predictions: pd.DataFrame, folder: Path, families: tuple[Family, Family]
+) -> dict[str, Any]:
     params, best = study.params, study.best
     scale = params.scales[params.scale]
     runs = [result.run for result in study.results.values() if result.run]
@@ -92,11 +91,19 @@ def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str,
         "is_small": scale.train_images < PROTOCOL_IMAGES or scale.num_epochs < PROTOCOL_EPOCHS,
         "facts": _facts(study, len(predictions)),
         "test_images": f"{len(predictions):,}",
-        "noise": _noise(study, len(predictions)),
+        "family": families[0],
+        "sensitivity": families[1],
+        "factorials": factorials(study),
+        "evidence": evidence_tables,
+        "sampled": _sampled(study),
+        "optimism": optimism(study, predictions),
+        "near_duplicates": int(predictions.index.isin(near_duplicates()).sum()),
         "flawed": [result for result in study.results.values() if result.flaw],
         "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
         "goal": GOAL,
+        "devices": sorted({f"{run.device} ({run.device_name})" for run in runs}),
         "torch": sorted({run.torch for run in runs}),
+        "code_hashes": sorted({run.code for run in runs}),
         "data_hashes": sorted({run.data.get("train", "") for run in runs}),
         "assets": _assets(),
         "notes": original_notes(),
@@ -109,6 +116,13 @@ def _context(study: Study, predictions: pd.DataFrame, folder: Path) -> dict[str,
     }
 
 
+def _sampled(study: Study) -> list[Result]:
+    """The variants whose dependence on the test images is shown: baselines, best, transfer."""
+    keys = ["reference-baseline", *(f"{model}-baseline" for model in study.params.models)]
+    results = [study.results[key] for key in keys]
+    return [*results, *([study.best] if study.best else []), *study.group("transfer")]
+
+
 def _activation_facts(folder: Path) -> dict[str, Any]:
     """What the stage ``visualize`` noted about its activation pictures."""
     try:
@@ -119,7 +133,8 @@ def _activation_facts(folder: Path) -> dict[str, Any]:
 
 def _facts(study: Study, test_images: int) -> Markdown:
     scale = study.params.scales[study.params.scale]
-    devices = sorted({result.run.device for result in study.results.values() if result.run})
+    runs = [result.run for result in study.results.values() if result.run]
+    devices = sorted({f"{run.device} ({run.device_name})" for run in runs})
     seeds = study.params.seeds
     facts = {
         "seeds (n)": f"{len(seeds)} ({', '.join(map(str, seeds))})",
@@ -132,17 +147,6 @@ def _facts(study: Study, test_images: int) -> Markdown:
         "threads": scale.threads,
     }
     return table(list(facts), [list(facts.values())])
-
-
-def _noise(study: Study, test_images: int) -> list[dict[str, object]]:
-    """Per net: the baseline's accuracy, and how far the choice of test images moves it."""
-    baselines = [study.results[f"{model}-baseline"] for model in study.params.models]
-    means = {result.key: result.mean("test_accuracy") for result in baselines}
-    return [
-        {"key": key, "accuracy": f"{mean:.4f}", "error": f"{sampling_error(mean, test_images):.4f}"}
-        for key, mean in means.items()
-        if mean is not None and test_images
-    ]
 
 
 def _figure(folder: Path, name: str, alt: str) -> Markdown:

@@ -21,9 +21,10 @@ from pathlib import Path
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
 from cifar_tricks.errors import UserError
-from cifar_tricks.params import Variant, load_params, variants
+from cifar_tricks.params import load_params
 from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
 from cifar_tricks.schema import Params
+from cifar_tricks.variants import Variant, variants
 
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.

@@ -16,9 +16,10 @@ from typing import Any
 from cifar_tricks.backbones import used_backbone
 from cifar_tricks.errors import UserError
 from cifar_tricks.original import original_result
-from cifar_tricks.params import Variant, variants
+from cifar_tricks.run_checks import check_data, check_run
 from cifar_tricks.runs import Run, read_run, run_folder
 from cifar_tricks.schema import Params
+from cifar_tricks.variants import Variant, variants
 
 MISSING, DIVERGED = "missing", "diverged"
 # The step that the original report ends with; where params.yaml has it, it stands for the best net.
@@ -32,6 +33,7 @@ SCORES = (
     "validation_loss",
     "train_accuracy",
     "train_loss",
+    "ece",
 )
 
 
@@ -166,25 +168,17 @@ def read_study(params: Params) -> Study:
         key: _read_result(params, variant, measured.get(key))
         for key, variant in variants(params, backbone=used_backbone()).items()
     }
-    _check_data(results)
+    check_data({key: result.run for key, result in results.items() if result.run is not None})
     return Study(params=params, results=results)
 
 
 def _read_result(params: Params, variant: Variant, measured: dict[str, Any] | None) -> Result:
     exists = (run_folder(params.scale, variant.key) / "run.json").exists()
     run = read_run(params.scale, variant.key) if exists else None
+    if run is not None:
+        check_run(run, variant, params.seeds)
     scores = {}
     for name in SCORES if measured else ():
         values = (measured or {}).get(name, {}).get("values", [])
         scores[name] = dict(zip((measured or {}).get("seeds", []), values, strict=False))
     return Result(variant=variant, seeds=params.seeds, run=run, scores=scores)
-
-
-def _check_data(results: dict[str, Result]) -> None:
-    by_hash: dict[str, str] = {}
-    for key, result in results.items():
-        if result.run is not None:
-            by_hash.setdefault(result.run.data.get("train", ""), key)
-    if len(by_hash) > 1:
-        keys = " and ".join(by_hash.values())
-        raise UserError(f"{keys} were trained on different data: dvc repro trains them anew")

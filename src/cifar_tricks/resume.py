@@ -13,8 +13,8 @@ import torch
 
 from cifar_tricks.arrays import Arrays
 from cifar_tricks.machine import device_name
-from cifar_tricks.params import Variant
 from cifar_tricks.recipe import AnyRecipe
+from cifar_tricks.variants import Variant
 
 
 @dataclass(frozen=True, kw_only=True)

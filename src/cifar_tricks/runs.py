@@ -60,7 +60,7 @@ class Run:
     Args:
         scale: a key of ``scales`` in params.yaml.
         key: of the variant.
-        group: reference, tricks, improve, combine or transfer.
+        group: reference, tricks, improve, combine, sensitivity or transfer.
         model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
         trick: name of the trick or of the step.
         tricks: names of all tricks applied.
@@ -68,7 +68,9 @@ class Run:
         num_parameters: trainable values of the net.
         steps_per_epoch: whole batches in the training images.
         device: cpu or cuda.
+        device_name: the model of the processor or GPU.
         torch: version of PyTorch.
+        code: sha256 over the source of every module of this package that the training loaded.
         data: content hashes of the training file, and of its copies and of the backbone's weights
             where they were used.
         seeds: the results by seed.
@@ -84,7 +86,9 @@ class Run:
     num_parameters: int
     steps_per_epoch: int
     device: str
+    device_name: str
     torch: str
+    code: str
     data: dict[str, str]
     seeds: dict[int, SeedResult]
 

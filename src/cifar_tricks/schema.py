@@ -72,6 +72,7 @@ Pixels = Annotated[int, Field(ge=1, le=64)]
 Units = Annotated[int, Field(ge=1, le=65_536)]
 Index = Annotated[int, Field(ge=0, lt=65_536)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Factors = Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_length=6)]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -107,17 +108,21 @@ class Net(Section):
     hidden: Annotated[tuple[Units, ...], Field(strict=False, max_length=64)]
 
 
-class Stack(Section):
-    """A list of tricks on one net: one entry of ``improve`` or ``combine``.
-
-    ``tricks`` maps each trick to its numbers, applied in this order; ``net`` and ``train`` replace
-    single values of the model and of the protocol.
-    """
+class Setting(Section):
+    """A change of single values of a model and of the protocol: one entry of ``sensitivity``."""
 
     model: str
-    tricks: dict[str, dict[str, Any]]
     net: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
+
+
+class Stack(Setting):
+    """A list of tricks on one net: one entry of ``improve`` or ``combine``.
+
+    ``tricks`` maps each trick to its numbers, applied in this order.
+    """
+
+    tricks: dict[str, dict[str, Any]]
 
 
 class Transfer(Section):
@@ -160,6 +165,8 @@ class Params(Section):
     tricks: dict[Name, dict[str, Any]]
     improve: dict[Name, Stack]
     combine: dict[Name, Stack]
+    sensitivity: dict[Name, Setting]
+    factorial: dict[Name, Factors]
     transfer: Transfer
     visualize: Visualize
 

@@ -6,51 +6,29 @@ decided on validation images.
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from cifar_tricks.arrays import Arrays, read_arrays, write_arrays
 from cifar_tricks.backbones import used_backbone
+from cifar_tricks.calibration import calibrate
 from cifar_tricks.data import Images, Normalisation
 from cifar_tricks.errors import UserError
 from cifar_tricks.evaluation import loss_and_accuracy, predict
-from cifar_tricks.files import write_atomically
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import load_weights
-from cifar_tricks.original import original_result
-from cifar_tricks.params import Variant, variants
-from cifar_tricks.runs import Run, finite, read_run, seed_folder, to_json
+from cifar_tricks.run_checks import check_run
+from cifar_tricks.runs import Run, finite, read_run, run_folder, seed_folder
 from cifar_tricks.schema import Params
+from cifar_tricks.scores import Score
+from cifar_tricks.variants import Variant, variants
 
 TEST_FILE = "data/cifar10/test.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One trained net on all test images.
-
-    Args:
-        key: of the variant.
-        seed: of the run.
-        accuracy: in [0, 1].
-        loss: cross-entropy in nats, None if not finite.
-        predictions: class of every test image in the official order, uint8 (N,).
-    """
-
-    key: str
-    seed: int
-    accuracy: float
-    loss: float | None
-    predictions: np.ndarray
 
 
 def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run], list[Score]]:
@@ -64,8 +42,10 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
         The runs by key, and the scores in the order of keys and seeds.
 
     Raises:
-        UserError: a run is missing, damaged, or was trained from other parameters than these.
+        UserError: no keys, or a run is missing, damaged, or was trained from other parameters.
     """
+    if not keys:
+        raise UserError(f"runs/{params.scale} holds no trained net: dvc repro trains them")
     known = variants(params, backbone=used_backbone())
     runs = {key: _matching_run(params, known[key]) for key in keys}
     device = choose_device(params.device)
@@ -84,10 +64,19 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
 
 
 def trained_keys(params: Params) -> list[str]:
-    """All variants but the transfer net where no backbone could be had: it counts as missing."""
+    """All variants that were trained; the others count as missing.
+
+    After a whole ``dvc repro`` that is all of them, but for the transfer net where no backbone
+    could be had; ``dvc repro --single-item evaluate`` scores a study that is not complete yet.
+    """
     backbone = used_backbone()
     known = variants(params, backbone=backbone)
-    return [key for key, variant in known.items() if backbone or variant.group != "transfer"]
+    return [
+        key
+        for key, variant in known.items()
+        if (backbone or variant.group != "transfer")
+        and (run_folder(params.scale, key) / "run.json").exists()
+    ]
 
 
 def _test_arrays(params: Params) -> Arrays:
@@ -99,13 +88,7 @@ def _test_arrays(params: Params) -> Arrays:
 
 def _matching_run(params: Params, variant: Variant) -> Run:
     run = read_run(params.scale, variant.key)
-    # Through JSON, so that tuples and lists compare equal.
-    same = to_json(asdict(variant.recipe)) == to_json(run.recipe)
-    if not same or tuple(run.seeds) != params.seeds:
-        raise UserError(
-            f"runs/{params.scale}/{variant.key} was trained from other parameters than params.yaml "
-            "holds now: dvc repro trains it anew"
-        )
+    check_run(run, variant, params.seeds)
     return run
 
 
@@ -121,76 +104,15 @@ def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
     normaliser = Normalisation(mean=result.mean, std=result.std).to(device)
     logits = predict(net, test, normaliser, precision=variant.recipe.precision)
     loss, accuracy = loss_and_accuracy(logits, test.labels)
-    predictions = logits.argmax(1).to(torch.uint8).cpu().numpy()
+    probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
     return Score(
-        key=run.key, seed=seed, accuracy=accuracy, loss=finite(loss), predictions=predictions
+        key=run.key,
+        seed=seed,
+        accuracy=accuracy,
+        loss=finite(loss),
+        calibration=calibrate(probabilities, test.labels.cpu().numpy()),
+        predictions=logits.argmax(1).to(torch.uint8).cpu().numpy(),
     )
-
-
-def metrics(params: Params, runs: dict[str, Run], scores: Iterable[Score]) -> dict[str, Any]:
-    """The content of ``metrics.json``: every variant with the values of all its seeds."""
-    by_key: dict[str, list[Score]] = {key: [] for key in runs}
-    for score in scores:
-        by_key[score.key].append(score)
-    return {
-        "scale": params.scale,
-        "variants": {key: _variant_metrics(runs[key], by_key[key]) for key in runs},
-    }
-
-
-def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
-    original = original_result(run.key)
-    results = [run.seeds[score.seed] for score in scores]
-    hole = any(result.status == "diverged" for result in results)
-    columns: dict[str, Iterable[float | None]] = {
-        "test_accuracy": (score.accuracy for score in scores),
-        "test_loss": (score.loss for score in scores),
-        "validation_accuracy": (result.validation_accuracy for result in results),
-        "validation_loss": (result.validation_loss for result in results),
-        "train_accuracy": (result.train_accuracy for result in results),
-        "train_loss": (result.train_loss for result in results),
-    }
-    return {
-        "group": run.group,
-        "model": run.model,
-        "trick": run.trick,
-        "seeds": [score.seed for score in scores],
-        "status": [result.status for result in results],
-        **{name: _values(values, hole=hole) for name, values in columns.items()},
-        "num_parameters": run.num_parameters,
-        "reference": original and {"test_accuracy": original["test_accuracy"]},
-    }
-
-
-def summary(run: Run, scores: list[Score]) -> dict[str, Any]:
-    """The few figures of one variant that `dvc exp show` lists: means over its seeds."""
-    figures = _variant_metrics(run, scores)
-    names = ("test_accuracy", "validation_accuracy", "train_accuracy", "test_loss")
-    means = {name: figures[name]["mean"] for name in names}
-    return {**means, "num_parameters": run.num_parameters, "num_seeds": len(scores)}
-
-
-def _values(numbers: Iterable[float | None], *, hole: bool = False) -> dict[str, Any]:
-    """All values and their mean; no mean over a hole (a diverged run or a missing value)."""
-    values = list(numbers)
-    known = [value for value in values if value is not None]
-    mean = sum(known) / len(known) if len(known) == len(values) and not hole else None
-    return {"values": values, "mean": mean}
-
-
-def write_predictions(path: Path, labels: np.ndarray, scores: Iterable[Score]) -> None:
-    """Writes ``predictions.csv.gz``: a row per test image in the official order.
-
-    Columns: ``image`` (its number), ``label``, then ``<key>/seed=<n>`` for every net: classes in
-    [0, 10).
-    """
-    columns = {"image": np.arange(len(labels)), "label": labels}
-    columns |= {f"{score.key}/seed={score.seed}": score.predictions for score in scores}
-    text = io.StringIO()
-    text.write(",".join(columns) + "\n")
-    np.savetxt(text, np.stack([c.astype(np.int64) for c in columns.values()], 1), "%d", ",")
-    # No time stamp in the gzip header: the same predictions give the same bytes.
-    write_atomically(path, gzip.compress(text.getvalue().encode(), mtime=0))
 
 
 def test_labels(params: Params) -> np.ndarray:

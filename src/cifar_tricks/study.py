@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,14 +19,15 @@ from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
 from cifar_tricks.errors import Interrupted, UserError
 from cifar_tricks.files import project_root, write_atomically
-from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.models import build_net, num_parameters
-from cifar_tricks.params import Variant, variants
+from cifar_tricks.machine import choose_device, prepare
+from cifar_tricks.models import build_net
+from cifar_tricks.publish import log_times, publish, seed_result
 from cifar_tricks.recipe import BackboneSpec
 from cifar_tricks.resume import Training, code_hash
-from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, write_history, write_run
+from cifar_tricks.runs import to_json, write_history
 from cifar_tricks.schema import Params, choose_from
-from cifar_tricks.training import Fitted, fit
+from cifar_tricks.training import fit
+from cifar_tricks.variants import Variant, variants
 
 SMALL_FILES_BYTES = 10_000_000
 
@@ -79,7 +78,7 @@ def train_variant(params: Params, key: str) -> None:
         for training in trainings:
             folders.append(claims.enter_context(_claim(training)))
             _train_seed(training, folders[-1], stop_requested)
-        _publish(trainings, folders)
+        publish(trainings, folders)
 
 
 def _find_variant(params: Params, key: str) -> Variant:
@@ -163,71 +162,10 @@ def _train_seed(training: Training, folder: Path, stop_requested: Callable[[], b
         folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
     )
     write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
-    _log(training, fitted, seconds=time.time() - started)
-    result = _seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
+    log_times(training, fitted, seconds=time.time() - started)
+    result = seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
     # Last: its presence says that the seed is done.
     write_atomically(folder / "result.json", to_json(asdict(result)))
-
-
-def _seed_result(fitted: Fitted, mean: Any, std: Any, sha256: str) -> SeedResult:
-    progress = fitted.progress
-    status = "stopped early" if progress.stopped else "finished"
-    return SeedResult(
-        status="diverged" if progress.diverged else status,
-        steps=progress.step,
-        best_step=progress.best_step,
-        train_loss=finite(fitted.train[0]),
-        train_accuracy=fitted.train[1],
-        validation_loss=finite(fitted.validation[0]),
-        validation_accuracy=fitted.validation[1],
-        mean=mean,
-        std=std,
-        weights_sha256=sha256,
-    )
-
-
-def _publish(trainings: list[Training], folders: list[Path]) -> None:
-    """Writes the variant's folder from its finished seeds, then forgets their states."""
-    first = trainings[0]
-    variant, recipe = first.variant, first.variant.recipe
-    target = run_folder(first.scale, variant.key)
-    shutil.rmtree(target, ignore_errors=True)
-    seeds = {}
-    for training, folder in zip(trainings, folders, strict=True):
-        seed_target = target / f"seed={training.seed}"
-        seed_target.mkdir(parents=True)
-        for name in ("model.safetensors", "history.csv"):
-            shutil.copyfile(folder / name, seed_target / name)
-        seeds[training.seed] = SeedResult(**json.loads((folder / "result.json").read_bytes()))
-    run = Run(
-        scale=first.scale,
-        key=variant.key,
-        group=variant.group,
-        model=variant.model,
-        trick=variant.trick,
-        tricks=variant.tricks,
-        recipe=asdict(recipe),
-        num_parameters=num_parameters(build_net(recipe.net, seed=0, device=torch.device("cpu"))),
-        steps_per_epoch=recipe.steps_per_epoch,
-        device=first.device.type,
-        torch=torch.__version__,
-        data=first.data_hashes(),
-        seeds=seeds,
-    )
-    write_run(run, target)
-    for folder in folders:
-        shutil.rmtree(folder)
-
-
-def _log(training: Training, fitted: Fitted, *, seconds: float) -> None:
-    """Notes what differs from one run to the next, for MLflow: never part of a DVC output."""
-    path = project_root() / "logs" / training.scale / training.variant.key
-    log = {
-        "device_name": device_name(training.device),
-        "images_per_second": fitted.images_per_second,
-        "seconds": seconds,
-    }
-    write_atomically(path / f"seed={training.seed}.json", to_json(log))
 
 
 @contextmanager

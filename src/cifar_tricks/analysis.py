@@ -1,0 +1,183 @@
+"""What the study says: each comparison with a baseline, its evidence and its verdict.
+
+Everything that is printed about significance comes from here, for the page, ``report.md``,
+``results.csv`` and the table for papers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cifar_tricks.original import original_claim
+from cifar_tricks.predictions import right_answers
+from cifar_tricks.results import Result, Study
+from cifar_tricks.statistics import (
+    ALPHA,
+    Comparison,
+    McNemar,
+    compare,
+    holm,
+    mcnemar,
+    pairs_needed,
+    smallest_p,
+)
+from cifar_tricks.verdicts import NOT_RESOLVED, Claim, verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """One variant against the baseline of its net, seed by seed.
+
+    Args:
+        result: the variant.
+        flaw: why there is nothing to compare, e.g. "diverged (1 of 3 seeds)"; empty for none.
+        comparison: of the differences in test accuracy; None with a flaw.
+        adjusted_p: Holm's, over all comparisons of the family; None where the family's number of
+            seeds can never be significant.
+        mcnemar: of the pooled predictions; None with a flaw.
+        original: the difference that the original report printed, or None.
+        claim: what the original said: better, worse, or little (effect); None for nothing.
+        verdict: on that claim: confirmed, contradicted or not resolved; empty without a claim.
+    """
+
+    result: Result
+    flaw: str
+    comparison: Comparison | None
+    adjusted_p: float | None
+    mcnemar: McNemar | None
+    original: float | None
+    claim: Claim | None
+    verdict: str
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is, at 5% over the whole family."""
+        return self.adjusted_p is not None and self.adjusted_p <= ALPHA
+
+    @property
+    def original_expected(self) -> bool | None:
+        """Whether one run may well differ as the original's did: it lies in the 95% prediction
+        interval of a further pair of runs; None where either is not known."""
+        interval = self.comparison.prediction if self.comparison else None
+        if interval is None or self.original is None:
+            return None
+        return interval.low <= self.original <= interval.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Comparisons that are judged together.
+
+    Args:
+        effects: one for each comparison that was planned, in the order of params.yaml.
+        seeds: how many pairs of runs each has, n.
+    """
+
+    effects: tuple[Effect, ...]
+    seeds: int
+
+    @property
+    def seeds_needed(self) -> int:
+        """The least n at which one of them can be significant."""
+        return pairs_needed(len(self.effects)) if self.effects else 1
+
+    @property
+    def resolvable(self) -> bool:
+        """Whether n is large enough for that."""
+        return self.seeds >= self.seeds_needed
+
+    @property
+    def smallest_p(self) -> float:
+        """The least p-value that the sign-flip test can give with n pairs."""
+        return smallest_p(self.seeds)
+
+    def of(self, model: str) -> list[Effect]:
+        """The effects on one net."""
+        return [effect for effect in self.effects if effect.result.variant.model == model]
+
+    def find(self, key: str) -> Effect | None:
+        """The effect of the variant with this key."""
+        return next((effect for effect in self.effects if effect.result.key == key), None)
+
+
+def tricks_family(study: Study, predictions: pd.DataFrame) -> Family:
+    """Every trick on every net against its baseline."""
+    tricks = [result for result in study.group("tricks") if result.variant.trick != "baseline"]
+    return _family(study, tricks, predictions)
+
+
+def sensitivity_family(study: Study, predictions: pd.DataFrame) -> Family:
+    """The other settings of the original's task 3a against the baselines."""
+    return _family(study, study.group("sensitivity"), predictions)
+
+
+def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
+    seeds = len(study.params.seeds)
+    comparisons = [_compare(study, result) for result in results]
+    resolvable = bool(results) and seeds >= pairs_needed(len(results))
+    adjusted: Iterable[float | None] = [None] * len(results)
+    if resolvable:
+        # A comparison that failed still counts: holes must not make the others more significant.
+        p_values = [c.p_value if c and c.p_value is not None else 1.0 for c in comparisons]
+        adjusted = holm(p_values)
+    effects = [
+        _effect(study, result, comparison, p_value if comparison else None, predictions)
+        for result, comparison, p_value in zip(results, comparisons, adjusted, strict=True)
+    ]
+    return Family(effects=tuple(effects), seeds=seeds)
+
+
+def _compare(study: Study, result: Result) -> Comparison | None:
+    differences = study.differences(result)
+    return compare(differences) if differences else None
+
+
+def _effect(
+    study: Study,
+    result: Result,
+    comparison: Comparison | None,
+    adjusted_p: float | None,
+    predictions: pd.DataFrame,
+) -> Effect:
+    original, base = study.original_difference(result), study.baseline(result)
+    claim = _claim(result, original)
+    flaw = result.flaw or (f"baseline {base.flaw}" if base.flaw else "")
+    decided = verdict(comparison, adjusted_p, claim) if claim and comparison else ""
+    return Effect(
+        result=result,
+        flaw=flaw,
+        comparison=comparison,
+        adjusted_p=adjusted_p,
+        mcnemar=None if flaw else _mcnemar(result, base, predictions),
+        original=original,
+        claim=claim,
+        verdict=decided or (NOT_RESOLVED if claim else ""),
+    )
+
+
+def _claim(result: Result, original: float | None) -> Claim | None:
+    if original is not None:
+        return "better" if original > 0 else "worse"
+    said = original_claim(result.key)
+    if said is None:
+        return None
+    return "little" if said == "little" else "worse"
+
+
+def _mcnemar(result: Result, base: Result, predictions: pd.DataFrame) -> McNemar | None:
+    ours, theirs = right_answers(predictions, result), right_answers(predictions, base)
+    if ours.shape != theirs.shape or not ours.size:
+        return None
+    return mcnemar(ours, theirs)
+
+
+def pool(predictions: pd.DataFrame, results: Iterable[Result]) -> np.ndarray:
+    """Which test images each net got right, bool (nets, images): every seed of every variant that
+    has no flaw."""
+    rows = [right_answers(predictions, result) for result in results]
+    filled = [row for row in rows if row.size]
+    return np.concatenate(filled) if filled else np.empty((0, len(predictions)), dtype=bool)

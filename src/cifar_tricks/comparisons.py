@@ -1,0 +1,131 @@
+"""One row per comparison with a baseline: the data behind ``comparisons.csv``, the LaTeX table and
+the README's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from cifar_tricks.analysis import Effect, Family
+from cifar_tricks.results import Study
+from cifar_tricks.statistics import summarise
+
+COLUMNS = (
+    "key",
+    "group",
+    "model",
+    "trick",
+    "n",
+    "flaw",
+    "test_accuracy",
+    "test_accuracy_std",
+    "baseline_accuracy",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_value",
+    "p_holm",
+    "mcnemar_only_ours",
+    "mcnemar_only_baseline",
+    "mcnemar_p",
+    "original_accuracy",
+    "original_difference",
+    "claim",
+    "verdict",
+)
+
+
+def comparison_table(study: Study, families: Iterable[Family]) -> pd.DataFrame:
+    """Every comparison with its evidence, columns COLUMNS.
+
+    Accuracies and differences are fractions, the interval is that of 95%. Empty: what does not
+    exist, such as an interval of one seed; ``p_value`` and ``p_holm`` also where the number of
+    seeds could never be significant.
+    """
+    rows = [_row(study, effect, family) for family in families for effect in family.effects]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(study: Study, effect: Effect, family: Family) -> dict[str, Any]:
+    result, comparison, mcnemar = effect.result, effect.comparison, effect.mcnemar
+    row: dict[str, Any] = {
+        "key": result.key,
+        "group": result.variant.group,
+        "model": result.variant.model,
+        "trick": result.variant.trick,
+        "n": family.seeds,
+        "flaw": effect.flaw,
+        "original_accuracy": result.original.get("test_accuracy"),
+        "original_difference": effect.original,
+        "claim": effect.claim,
+        "verdict": effect.verdict,
+    }
+    if values := result.values("test_accuracy"):
+        row |= {"test_accuracy": fmean(values), "test_accuracy_std": summarise(values).std}
+    if values := study.baseline(result).values("test_accuracy"):
+        row["baseline_accuracy"] = fmean(values)
+    if comparison is not None:
+        row["difference"] = comparison.summary.mean
+        if interval := comparison.summary.interval:
+            row |= {"difference_low": interval.low, "difference_high": interval.high}
+        if family.resolvable:
+            row |= {"p_value": comparison.p_value, "p_holm": effect.adjusted_p}
+    if mcnemar is not None:
+        row["mcnemar_only_ours"] = mcnemar.only_ours
+        row["mcnemar_only_baseline"] = mcnemar.only_theirs
+        row["mcnemar_p"] = mcnemar.p_value
+    return row
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """The table with all digits of its numbers."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
+    """The comparisons of the tricks as a LaTeX table, for booktabs: in points of a percent."""
+    shown = table[table["group"] == "tricks"]
+    rows = {
+        (row.model, row.trick): {
+            "accuracy": _points(row.test_accuracy, signed=False),
+            "difference": _points(row.difference),
+            "95\\% interval": _interval(row.difference_low, row.difference_high),
+            "$p$ (Holm)": "" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
+            "original": _points(row.original_difference),
+            "verdict": row.verdict or row.flaw,
+        }
+        for model in models
+        for row in shown[shown["model"] == model].itertuples()
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples([*rows], names=["net", "trick"])
+    seeds = int(shown["n"].iloc[0]) if len(shown) else 0
+    styler = frame.style.format_index(escape="latex").format(escape=None)
+    text: str = styler.to_latex(
+        hrules=True,
+        clines="skip-last;data",
+        column_format="llrrrrrl",
+        caption=(
+            "Test accuracy on CIFAR-10 in percent, and its difference from the baseline of the "
+            f"same net in points: means over n = {seeds} paired "
+            f"{'seed' if seeds == 1 else 'seeds'}, and the original report's single runs."
+        ),
+        label="tab:tricks",
+    )
+    return text
+
+
+def _points(value: float | None, *, signed: bool = True) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    text = f"{100 * value:+.2f}" if signed else f"{100 * value:.2f}"
+    return f"${text}$"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return ""
+    return f"$[{100 * low:+.2f}, {100 * high:+.2f}]$"

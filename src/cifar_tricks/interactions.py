@@ -1,0 +1,111 @@
+"""Tricks in combination: whether their gains add up, by a full factorial experiment.
+
+Source: Box, Hunter & Hunter (2005), Statistics for experimenters, chapter 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from cifar_tricks.factorial import factorial_effects
+from cifar_tricks.results import Result, Study
+from cifar_tricks.statistics import Comparison, compare, holm, pairs_needed
+from cifar_tricks.tricks import load_trick
+from cifar_tricks.variants import variants
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A main effect or an interaction.
+
+    Args:
+        tricks: one name for a main effect, several for their interaction.
+        comparison: of its values per seed with zero.
+        adjusted_p: Holm's, over all contrasts of the factorial; None where n is too small for any
+            of them to be significant.
+    """
+
+    tricks: tuple[str, ...]
+    comparison: Comparison
+    adjusted_p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factorial:
+    """Every combination of some tricks on one net.
+
+    Args:
+        model: key of ``models``.
+        tricks: the factors.
+        cells: the variant of each combination; the empty one is the baseline.
+        holes: why there is no analysis, a line per cell that has no result; empty for none.
+        contrasts: main effects first; empty where there are holes.
+        seeds: n.
+    """
+
+    model: str
+    tricks: tuple[str, ...]
+    cells: dict[frozenset[str], Result]
+    holes: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
+    seeds: int
+
+    @property
+    def seeds_needed(self) -> int:
+        """The least n at which a contrast can be significant."""
+        return pairs_needed(2 ** len(self.tricks) - 1)
+
+
+def factorials(study: Study) -> list[Factorial]:
+    """The experiments that ``factorial`` of params.yaml names.
+
+    A cell is the variant, of whatever group, with the same recipe as the baseline of the net with
+    these tricks, their numbers those of ``tricks``.
+    """
+    return [_factorial(study, model, names) for model, names in study.params.factorial.items()]
+
+
+def _factorial(study: Study, model: str, tricks: tuple[str, ...]) -> Factorial:
+    cells, holes = {}, []
+    for size in range(len(tricks) + 1):
+        for names in combinations(tricks, size):
+            found = _find(study, model, names)
+            label = " + ".join(names) or "baseline"
+            if found is None:
+                holes.append(f"{label}: no variant has this recipe; add it to combine")
+            elif found.flaw:
+                holes.append(f"{label} ({found.key}): {found.flaw}")
+            if found is not None:
+                cells[frozenset(names)] = found
+    seeds = len(study.params.seeds)
+    return Factorial(
+        model=model,
+        tricks=tricks,
+        cells=cells,
+        holes=tuple(holes),
+        contrasts=() if holes else _contrasts(cells, seeds),
+        seeds=seeds,
+    )
+
+
+def _find(study: Study, model: str, names: tuple[str, ...]) -> Result | None:
+    """The variant that trains the net with exactly these tricks."""
+    recipe = variants(study.params)[f"{model}-baseline"].recipe
+    for name in names:
+        recipe = load_trick(name)(**study.params.tricks[name]).apply(recipe)  # type: ignore[arg-type]
+    of_net = (result for result in study.results.values() if result.variant.model == model)
+    return next((result for result in of_net if result.variant.recipe == recipe), None)
+
+
+def _contrasts(cells: dict[frozenset[str], Result], seeds: int) -> tuple[Contrast, ...]:
+    scores = {names: result.values("test_accuracy") for names, result in cells.items()}
+    contrasts = [
+        Contrast(tricks=tricks, comparison=compare(values), adjusted_p=None)
+        for tricks, values in factorial_effects(scores).items()
+    ]
+    if seeds < pairs_needed(len(contrasts)):
+        return tuple(contrasts)
+    adjusted = holm([contrast.comparison.p_value or 0.0 for contrast in contrasts])
+    pairs = zip(contrasts, adjusted, strict=True)
+    return tuple(replace(contrast, adjusted_p=p_value) for contrast, p_value in pairs)

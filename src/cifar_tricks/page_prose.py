@@ -1,0 +1,56 @@
+"""Sections that the page shares with ``report.md``: their Markdown as HTML, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from cifar_tricks.markdown import render
+
+PICTURE = re.compile(r'<img src="([^"]+)"')
+
+
+def prose(template: str, context: dict[str, Any], folder: Path) -> Markup:
+    """A section of the report as HTML.
+
+    Args:
+        template: of Markdown; its values come out escaped, so that HTML in it is the template's
+            own.
+        context: for the template.
+        folder: ``reports/<scale>``, where its pictures lie.
+    """
+    html = (
+        MarkdownIt("commonmark", {"html": True}).enable("table").render(render(template, context))
+    )
+    html = html.replace("<table>", '<div class="table" role="region" tabindex="0"><table>')
+    html = html.replace("</table>", "</table></div>")
+    # A region needs a name; the header's first cells tell what the table is about.
+    html = re.sub(r'tabindex="0"><table>\s*<thead>\s*<tr>(.*?)</tr>', _named, html, flags=re.DOTALL)
+    return Markup(PICTURE.sub(lambda match: _picture(match, folder), html))
+
+
+def data_uri(path: Path) -> str:
+    """A PNG as part of the page."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _named(match: re.Match[str]) -> str:
+    cells = re.findall(r"<th[^>]*>(.*?)</th>", match[1], flags=re.DOTALL)
+    texts = [re.sub(r"<[^>]+>", "", cell).strip() for cell in cells]
+    name = "table: " + ", ".join(text for text in texts if text)
+    head = re.sub("<th(?=[ >])", '<th scope="col"', match[0])
+    # A header without text has nothing to say to a screen reader.
+    head = re.sub(r"<th[^>]*></th>", "<td></td>", head)
+    return head.replace('tabindex="0">', f'tabindex="0" aria-label="{name[:120]}">', 1)
+
+
+def _picture(match: re.Match[str], folder: Path) -> str:
+    path = folder / unquote(match[1])
+    source = data_uri(path) if path.suffix == ".png" and path.is_file() else ""
+    return f'<img loading="lazy" src="{source}"' if source else match[0]

@@ -1,0 +1,205 @@
+"""The page's data beside the comparisons: curves, the improve ladder, classes and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.curves import mean_curve, read_curves
+from cifar_tricks.errors import UserError
+from cifar_tricks.evidence_tables import interval
+from cifar_tricks.page_charts import Row
+from cifar_tricks.page_evidence import TableRow, link
+from cifar_tricks.predictions import class_accuracies, predicted_classes
+from cifar_tricks.report_tables import NOTHING, describe, number
+from cifar_tricks.results import GOAL, Result, Study
+from cifar_tricks.sampling import score_images
+from cifar_tricks.statistics import summarise
+
+# Single seeds are drawn beside their mean up to this many.
+MAX_SINGLE_SEEDS = 3
+
+
+def ladder(study: Study) -> list[Row]:
+    """The steps of ``improve``, after the baselines that they start from."""
+    return [
+        Row(
+            label=result.key if result.variant.group == "tricks" else result.variant.trick,
+            mean=result.mean("test_accuracy"),
+            interval=accuracy_bounds(result),
+            values=result.values("test_accuracy"),
+            original=result.original.get("test_accuracy"),
+            tone="better" if (result.mean("test_accuracy") or 0) >= GOAL else "plain",
+            flaw=result.flaw,
+        )
+        for result in _steps(study)
+    ]
+
+
+def ladder_rows(study: Study) -> list[TableRow]:
+    """The same as a table."""
+    rows = []
+    for result in _steps(study):
+        mean = result.mean("test_accuracy")
+        reached = None if mean is None else mean >= GOAL
+        step = result.variant.group == "improve"
+        text = result.variant.trick if step else result.key
+        row: TableRow = {"step": link(result, text)}
+        row |= {"what it trains with": describe(study, result) if step else "no trick"}
+        row |= {"test accuracy": result.flaw or number(mean)}
+        rows.append(
+            row
+            | {
+                "95% interval": _bounds_text(accuracy_bounds(result)),
+                "original": number(result.original.get("test_accuracy")),
+                f"at least {GOAL:.2f}": {None: NOTHING, True: "yes", False: "no"}[reached],
+            }
+        )
+    return rows
+
+
+def _steps(study: Study) -> list[Result]:
+    steps = study.group("improve")
+    bases = {study.baseline(step).key: study.baseline(step) for step in steps}
+    return [*bases.values(), *steps]
+
+
+def accuracy_bounds(result: Result) -> tuple[float, float] | None:
+    """The 95% interval of a variant's mean test accuracy over seeds."""
+    values = result.values("test_accuracy")
+    found = summarise(values).interval if values else None
+    return (found.low, found.high) if found else None
+
+
+def _bounds_text(bounds: tuple[float, float] | None) -> str:
+    return NOTHING if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+
+def curve_points(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Mean learning curves, and those of single seeds where there are few.
+
+    The horizontal axis counts steps in epochs of the plain training split: with copies an epoch has
+    twice as many steps, and by epochs it would seem to learn faster just for training longer.
+    """
+    points = []
+    for result in results:
+        curves = read_curves(result)
+        if not len(curves):
+            continue
+        recipe = result.variant.recipe
+        epoch = recipe.train_images // recipe.batch_size
+        seeds = tuple(seed for seed in result.seeds if seed in set(curves["seed"]))
+        shown: list[tuple[str, tuple[int, ...]]] = [("", seeds)]
+        if 1 < len(seeds) <= MAX_SINGLE_SEEDS:
+            shown += [(str(seed), (seed,)) for seed in seeds]
+        for name, of_seeds in shown:
+            for split in ("train", "validation"):
+                points += _points(result, curves, split, of_seeds, name, epoch)
+    return points
+
+
+def _points(
+    result: Result,
+    curves: pd.DataFrame,
+    split: str,
+    seeds: tuple[int, ...],
+    seed_name: str,
+    epoch: int,
+) -> list[dict[str, Any]]:
+    means = {
+        value: mean_curve(curves, split=split, value=value, seeds=seeds, by="step")
+        for value in ("loss", "accuracy")
+    }
+    return [
+        {
+            "name": result.variant.trick,
+            "net": result.variant.model,
+            "split": split,
+            "seed": seed_name,
+            "x": round(float(step) / epoch, 4),
+            **{value: round(float(series[step]), 5) for value, series in means.items()},
+        }
+        for step in means["loss"].index
+    ]
+
+
+def curve_rows(results: Sequence[Result]) -> list[TableRow]:
+    """What the curves end with: the figures of the kept weights."""
+    names = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+    rows = []
+    for result in results:
+        row: TableRow = {"net": result.variant.model}
+        row |= {"trick": link(result, result.variant.trick)}
+        row |= {name.replace("_", " "): number(result.mean(name)) for name in names}
+        statuses = dict.fromkeys(result.status(seed) for seed in result.seeds)
+        rows.append(row | {"ended": ", ".join(statuses)})
+    return rows
+
+
+def confusion(predictions: pd.DataFrame, result: Result) -> list[dict[str, Any]]:
+    """Shares of each actual class by predicted class, all seeds together."""
+    pairs = predicted_classes(predictions, result)
+    counts = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)))
+    np.add.at(counts, (pairs["actual"].to_numpy(), pairs["predicted"].to_numpy()), 1)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return [
+        {
+            "actual": actual,
+            "predicted": predicted,
+            "share": round(float(shares[i, j]), 5),
+            "text": f"{100 * shares[i, j]:.0f}" if shares[i, j] >= 0.005 else "",
+        }
+        for i, actual in enumerate(CLASS_NAMES)
+        for j, predicted in enumerate(CLASS_NAMES)
+    ]
+
+
+def confusion_rows(cells: Sequence[dict[str, Any]]) -> list[TableRow]:
+    """The same as a table, in percent."""
+    rows: dict[str, TableRow] = {name: {"actual": name} for name in CLASS_NAMES}
+    for cell in cells:
+        rows[cell["actual"]][cell["predicted"]] = f"{100 * cell['share']:.1f}"
+    return [*rows.values()]
+
+
+def class_rows(predictions: pd.DataFrame, results: Sequence[Result]) -> list[TableRow]:
+    """Accuracy per class, a column per variant."""
+    columns = {result.key: class_accuracies(predictions, result) for result in results}
+    rows = []
+    for name in CLASS_NAMES:
+        row: TableRow = {"class": name}
+        rows.append(row | {key: number(shares.get(name)) for key, shares in columns.items()})
+    return rows
+
+
+def sampling_rows(predictions: pd.DataFrame, results: Sequence[Result]) -> list[TableRow]:
+    """Noise of the test images, near-duplicates and calibration."""
+    rows = []
+    for result in results:
+        score = score_images(predictions, result)
+        row: TableRow = {"variant": link(result, result.key)}
+        row |= {"test accuracy": number(score.accuracy) if score else result.flaw or "missing"}
+        row |= {"Wilson's interval": interval(score.interval if score else None, signed=False)}
+        row |= {"without near-duplicates": number(score.without_duplicates if score else None)}
+        rows.append(row | {"calibration error": number(result.mean("ece"))})
+    return rows
+
+
+def reliability(folder: Path, result: Result) -> list[dict[str, Any]]:
+    """The bins of a variant's confidences, its seeds together.
+
+    Raises:
+        UserError: ``calibration.csv`` is missing or damaged.
+    """
+    path = folder / "calibration.csv"
+    try:
+        bins = pd.read_csv(path)
+        own = bins[bins["key"] == result.key]
+        return [*own[["images", "confidence", "accuracy"]].to_dict("records")]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is missing or damaged: dvc repro --force evaluate") from error

@@ -1,0 +1,90 @@
+"""From finished trainings to the folder of their variant, ``runs/<scale>/<key>``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from cifar_tricks.files import project_root, write_atomically
+from cifar_tricks.machine import device_name
+from cifar_tricks.models import build_net, num_parameters
+from cifar_tricks.resume import Training
+from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, write_run
+from cifar_tricks.training import Fitted
+
+
+def seed_result(
+    fitted: Fitted, mean: tuple[float, ...], std: tuple[float, ...], sha256: str
+) -> SeedResult:
+    """How a training ended.
+
+    Args:
+        fitted: what came of it.
+        mean: channel means that its images were normalised with, in pixel values 0 to 255.
+        std: their standard deviations.
+        sha256: content hash of the written weights.
+    """
+    progress = fitted.progress
+    status = "stopped early" if progress.stopped else "finished"
+    return SeedResult(
+        status="diverged" if progress.diverged else status,
+        steps=progress.step,
+        best_step=progress.best_step,
+        train_loss=finite(fitted.train[0]),
+        train_accuracy=fitted.train[1],
+        validation_loss=finite(fitted.validation[0]),
+        validation_accuracy=fitted.validation[1],
+        mean=mean,
+        std=std,
+        weights_sha256=sha256,
+    )
+
+
+def publish(trainings: list[Training], folders: list[Path]) -> None:
+    """Writes the variant's folder from its finished seeds, then forgets their states."""
+    first = trainings[0]
+    variant, recipe = first.variant, first.variant.recipe
+    target = run_folder(first.scale, variant.key)
+    shutil.rmtree(target, ignore_errors=True)
+    seeds = {}
+    for training, folder in zip(trainings, folders, strict=True):
+        seed_target = target / f"seed={training.seed}"
+        seed_target.mkdir(parents=True)
+        for name in ("model.safetensors", "history.csv"):
+            shutil.copyfile(folder / name, seed_target / name)
+        seeds[training.seed] = SeedResult(**json.loads((folder / "result.json").read_bytes()))
+    run = Run(
+        scale=first.scale,
+        key=variant.key,
+        group=variant.group,
+        model=variant.model,
+        trick=variant.trick,
+        tricks=variant.tricks,
+        recipe=asdict(recipe),
+        num_parameters=num_parameters(build_net(recipe.net, seed=0, device=torch.device("cpu"))),
+        steps_per_epoch=recipe.steps_per_epoch,
+        device=first.device.type,
+        device_name=device_name(first.device),
+        torch=torch.__version__,
+        code=first.code,
+        data=first.data_hashes(),
+        seeds=seeds,
+    )
+    write_run(run, target)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def log_times(training: Training, fitted: Fitted, *, seconds: float) -> None:
+    """Notes what differs from one run to the next, for MLflow: never part of a DVC output."""
+    path = project_root() / "logs" / training.scale / training.variant.key
+    log = {
+        "device_name": device_name(training.device),
+        "images_per_second": fitted.images_per_second,
+        "seconds": seconds,
+    }
+    write_atomically(path / f"seed={training.seed}.json", to_json(log))

@@ -1,0 +1,75 @@
+"""``make readme``: writes the README's tables of results from the committed reports."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import write_atomically
+from cifar_tricks.markdown import Markdown, table
+
+README = Path("README.md")
+BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Rewrites the blocks; returns the exit code."""
+    try:
+        text = README.read_text(encoding="utf-8")
+        write_atomically(README, fill(text).encode())
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def fill(text: str) -> str:
+    """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
+    from ``reports/SCALE/comparisons.csv``.
+
+    Raises:
+        UserError: a report is missing.
+    """
+    return BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
+
+
+def results_table(scale: str) -> Markdown:
+    """The comparisons of the tricks at one scale; those without a result are left out."""
+    path = Path("reports") / scale / "comparisons.csv"
+    try:
+        rows = pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: dvc repro report writes it") from error
+    shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
+    header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
+    header += ["original", "its claim is"]
+    return table(header, [_cells(row) for row in shown.itertuples()], "llrrrrrrl")
+
+
+def _cells(row: pd.Series) -> list[str]:
+    """One comparison; a dash where there is nothing."""
+    low, high = _signed(row.difference_low), _signed(row.difference_high)
+    spread = "" if pd.isna(row.test_accuracy_std) else f" ± {row.test_accuracy_std:.4f}"
+    return [
+        row.model,
+        row.trick,
+        str(row.n),
+        f"{row.test_accuracy:.4f}{spread}",
+        _signed(row.difference),
+        "—" if pd.isna(row.difference_low) else f"{low} to {high}",
+        "—" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
+        _signed(row.original_difference),
+        "—" if pd.isna(row.verdict) else row.verdict,
+    ]
+
+
+def _signed(value: float) -> str:
+    return "—" if pd.isna(value) else f"{value:+.4f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Refuses results that do not belong together: runs of other parameters, or of different data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.runs import Run, to_json
+from cifar_tricks.variants import Variant
+
+
+def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:
+    """Whether a run is of the recipe and the seeds that params.yaml holds now.
+
+    Raises:
+        UserError: it is not; the message names the run and what differs.
+    """
+    if run.key != variant.key:
+        difference = f"{run.key}, not {variant.key}"
+    elif tuple(run.seeds) != seeds:
+        difference = f"seeds {list(run.seeds)}, not {list(seeds)}"
+    else:
+        # Through JSON, so that tuples and lists compare equal.
+        wanted, found = to_json(asdict(variant.recipe)), to_json(run.recipe)
+        if wanted == found:
+            return
+        lines = zip(found.decode().splitlines(), wanted.decode().splitlines(), strict=False)
+        ours, theirs = next(pair for pair in lines if pair[0] != pair[1])
+        difference = f"{ours.strip(' ,')}, not {theirs.strip(' ,')}"
+    raise UserError(
+        f"runs/{run.scale}/{variant.key} was trained from other parameters than params.yaml "
+        f"holds now ({difference}): dvc repro trains it anew"
+    )
+
+
+def check_data(runs: Mapping[str, Run]) -> None:
+    """Whether all runs read the same training images.
+
+    Args:
+        runs: by key.
+
+    Raises:
+        UserError: they did not; the message names two that differ.
+    """
+    by_hash: dict[str, str] = {}
+    for key, run in runs.items():
+        by_hash.setdefault(run.data.get("train", ""), key)
+    if len(by_hash) > 1:
+        keys = " and ".join(list(by_hash.values())[:2])
+        raise UserError(f"{keys} were trained on different data: dvc repro trains them anew")

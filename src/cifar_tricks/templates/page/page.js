@@ -1,0 +1,125 @@
+"use strict";
+(() => {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const points = JSON.parse(document.getElementById("curve-points").textContent);
+  const root = document.documentElement;
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+
+  // Colours: a string "@name" in a chart stands for the style sheet's value of --name.
+  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  const coloured = (value) => {
+    if (typeof value === "string" && value.startsWith("@")) return colour(value.slice(1)) || value;
+    if (Array.isArray(value)) return value.map(coloured);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, coloured(part)]));
+    }
+    return value;
+  };
+  const config = () => ({
+    background: "transparent",
+    font: "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
+    view: { stroke: null },
+    text: { color: colour("muted") },
+    axis: {
+      labelColor: colour("ink"), titleColor: colour("muted"), gridColor: colour("line"),
+      domainColor: colour("line"), tickColor: colour("line"), titleFontWeight: 400,
+      labelFontSize: 12, titleFontSize: 12, labelLimit: 190, gridOpacity: 0.7,
+    },
+  });
+
+  const draw = async (place, spec) => {
+    const options = {
+      actions: false, renderer: "svg", config: config(), tooltip: { theme: "dark" },
+      logLevel: 1, // errors only: that no curve is chosen deserves no warning
+    };
+    await window.vegaEmbed(place, coloured(spec), options);
+    // One picture with its description: the marks inside have no names worth reading one by one.
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", spec.description);
+    const picture = place.querySelector("svg");
+    picture.removeAttribute("role");
+    picture.setAttribute("aria-hidden", "true");
+  };
+
+  // Learning curves.
+  const form = document.getElementById("curve-controls");
+  const curves = () => {
+    const chosen = new FormData(form);
+    const names = new Set(chosen.getAll("trick"));
+    const [net, value, split] = ["net", "value", "split"].map((name) => chosen.get(name));
+    const shown = points.filter((p) => p.net === net && p.split === split && names.has(p.name));
+    const spec = structuredClone(charts.curves);
+    spec.data.values = shown.map((p) => ({ name: p.name, seed: p.seed, x: p.x, y: p[value] }));
+    const what = `${split === "train" ? "training" : split} ${value}`;
+    spec.layer.forEach((layer) => { layer.encoding.y.title = value === "loss" ? `${what} (nats)` : what; });
+    spec.layer[0].encoding.opacity = { condition: { test: "datum.seed === ''", value: 1 }, value: 0.35 };
+    spec.layer[1].transform = [{ filter: "datum.seed === ''" }];
+    const drawn = [...new Set(shown.map((p) => p.name))];
+    spec.description = `${what} of ${net} against training steps: ${drawn.join(", ") || "no trick chosen"}`;
+    document.getElementById("curve-status").textContent =
+      `${net}, ${what}: ${drawn.length} ${drawn.length === 1 ? "curve" : "curves"}`;
+    return draw(document.getElementById("curve-chart"), spec);
+  };
+  const drawAll = () => Promise.all([...document.querySelectorAll("[data-chart]")].map((place) =>
+    place.dataset.chart === "curves" ? curves() : draw(place, charts[place.dataset.chart])));
+  form.addEventListener("change", curves);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.querySelectorAll("[data-all]").forEach((button) => button.addEventListener("click", () => {
+    form.querySelectorAll("[name=trick]").forEach((box) => { box.checked = Boolean(button.dataset.all); });
+    curves();
+  }));
+
+  // Light and dark.
+  const button = document.getElementById("theme");
+  const remember = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* file:// may forbid it */ } };
+  const remembered = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
+  const isDark = () => (root.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+  const label = () => { button.textContent = isDark() ? "Light" : "Dark"; button.setAttribute("aria-label", `Switch to the ${isDark() ? "light" : "dark"} theme`); };
+  if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
+  button.hidden = false;
+  label();
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remember(root.dataset.theme);
+    label();
+    drawAll();
+  });
+  prefersDark.addEventListener("change", () => { label(); drawAll(); });
+
+  // Tables that sort: numbers by their value, what is missing last.
+  const key = (row, column) => {
+    const text = row.cells[column].textContent.trim();
+    const number = parseFloat(text.replace("\u2212", "-").replace(/^< /, ""));
+    return text === "" || text === "\u2014" ? null : Number.isNaN(number) ? text : number;
+  };
+  const compare = (a, b) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  };
+  document.querySelectorAll(".sortable table").forEach((table) => {
+    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    heads.forEach((head, column) => {
+      const control = document.createElement("button");
+      control.type = "button";
+      control.append(...head.childNodes);
+      head.append(control);
+      control.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const rows = [...table.tBodies[0].rows].map((row) => [key(row, column), row]);
+        rows.sort(([a], [b]) => (down && a !== null && b !== null ? compare(b, a) : compare(a, b)));
+        table.tBodies[0].append(...rows.map(([, row]) => row));
+      });
+    });
+  });
+
+  // A link to a run opens its card; printing opens everything.
+  const open = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target instanceof HTMLDetailsElement) { target.open = true; target.scrollIntoView(); }
+  };
+  addEventListener("hashchange", open);
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+  drawAll().then(() => { root.dataset.ready = "1"; open(); });
+})();

@@ -1,0 +1,159 @@
+"""All training runs of the study: each variant's recipe, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from cifar_tricks.backbones import IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.checks import check_recipe, check_steps, wrong_name
+from cifar_tricks.recipe import AnyRecipe, BackboneSpec, Call, NetSpec, Recipe, TransferRecipe
+from cifar_tricks.schema import Net, Params, Scale, Section, Stack, Train, choose_from, explain
+from cifar_tricks.tricks import Trick, load_trick, trick_names
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One recipe of the study.
+
+    Args:
+        key: names its folder ``runs/<scale>/<key>``.
+        group: reference, tricks, improve, combine, sensitivity or transfer.
+        model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
+        trick: name of the trick; of a stack of tricks or a setting, its entry.
+        tricks: names of all tricks applied, in order.
+        recipe: the resolved recipe.
+    """
+
+    key: str
+    group: str
+    model: str
+    trick: str
+    tricks: tuple[str, ...]
+    recipe: AnyRecipe
+
+
+def variants(
+    params: Params, scale: str | None = None, *, backbone: str | None = None
+) -> dict[str, Variant]:
+    """All recipes of the study by key, in the order of the report.
+
+    Args:
+        params: the checked parameters.
+        scale: a key of ``scales``; the chosen one where None.
+        backbone: the one that transfer learning starts from, see
+            :func:`cifar_tricks.backbones.used_backbone`; the first of ``transfer.backbones`` where
+            None.
+
+    Raises:
+        ValueError: a wrong value, with its place; never after :func:`load_params`.
+    """
+    backbone = backbone or params.transfer.backbones[0]
+    return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
+
+
+def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
+    yield _single(params, scale, "reference", "baseline", group="reference")
+    for model in params.models:
+        for trick in params.tricks:
+            yield _single(params, scale, model, trick, group="tricks")
+    for step, stack in params.improve.items():
+        yield _stacked(params, scale, step, stack, group="improve")
+    for step, stack in params.combine.items():
+        yield _stacked(params, scale, step, stack, group="combine")
+    for name, setting in params.sensitivity.items():
+        stack = Stack(**setting.model_dump(), tricks={})
+        yield _stacked(params, scale, name, stack, group="sensitivity")
+    yield _transfer(params, scale, backbone)
+
+
+def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -> Variant:
+    stack = Stack(model=model, tricks={trick: params.tricks[trick]})
+    return Variant(
+        key=f"{model}-{trick}",
+        group=group,
+        model=model,
+        trick=trick,
+        tricks=(trick,),
+        recipe=_recipe(params, scale, stack, where=()),
+    )
+
+
+def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str) -> Variant:
+    return Variant(
+        key=f"{group}-{step}",
+        group=group,
+        model=stack.model,
+        trick=step,
+        tricks=tuple(stack.tricks),
+        recipe=_recipe(params, scale, stack, where=(group, step)),
+    )
+
+
+def _transfer(params: Params, scale: str, backbone: str) -> Variant:
+    transfer = params.transfer
+    recipe = TransferRecipe(
+        net=BackboneSpec(backbone=backbone, image_size=transfer.image_size),
+        optimizer=Call("torch.optim.Adam", {"lr": transfer.learning_rate}),
+        normalisation=(
+            tuple(255 * value for value in IMAGENET_MEAN),
+            tuple(255 * value for value in IMAGENET_STD),
+        ),
+        features=Call("cifar_tricks.features.frozen_features", {"cache_gb": transfer.cache_gb}),
+        batch_size=transfer.batch_size,
+        **_protocol(params.scales[scale], params.train),
+    )
+    check_steps(recipe, "transfer")
+    return Variant(
+        key=f"transfer-{backbone}",
+        group="transfer",
+        model=backbone,
+        trick="transfer",
+        tricks=(),
+        recipe=recipe,
+    )
+
+
+def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...]) -> Recipe:
+    models = {**params.models, "reference": params.reference}
+    if stack.model not in models:
+        raise ValueError(wrong_name((*where, "model"), stack.model, models))
+    net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
+    train = _section(Train, {**params.train.model_dump(), **stack.train}, (*where, "train"))
+    recipe = Recipe(
+        net=NetSpec(**net.model_dump()),
+        optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
+        batch_size=train.batch_size,
+        **_protocol(params.scales[scale], train),
+    )
+    for name, values in stack.tricks.items():
+        recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
+    check_recipe(recipe, stack, where)
+    return recipe
+
+
+def _protocol(size: Scale, train: Train) -> dict[str, Any]:
+    """The slots that every kind of recipe takes from the scale and the training protocol."""
+    of_scale = ("num_epochs", "train_images", "validation_images", "precision", "threads")
+    of_train = ("validations_per_epoch", "early_stop_count")
+    slots = {name: getattr(size, name) for name in of_scale}
+    return slots | {name: getattr(train, name) for name in of_train}
+
+
+def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:
+    if name not in trick_names():
+        choice = choose_from(name, trick_names())
+        raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
+    return _section(load_trick(name), values, where)
+
+
+def _section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -> S:
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, where=where)) from error
