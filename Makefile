@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint ui bench bench-transfer readme lock clean
+.PHONY: help setup repro test test-slow lint ui predict experiments bench bench-transfer readme lock clean
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -40,6 +40,12 @@ lint: setup ## ruff and mypy
 
 ui: setup ## compare the runs in MLflow (PORT=5000)
 	@python -m cifar_tricks.ui
+
+predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
+	@python -m cifar_tricks.predict "$(IMAGE)"
+
+experiments: setup ## DVC's experiments in a narrow table
+	@dvc exp show --no-pager --only-changed --drop '$(DROPPED)'
 
 bench: setup ## images per second beside the usual DataLoader loop
 	python benchmarks/trainers.py

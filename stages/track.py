@@ -1,4 +1,4 @@
-"""Logs every variant of the chosen scale to MLflow, once."""
+"""Logs every variant of the chosen scale to MLflow, once, and registers the best net."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ def main(argv: list[str]) -> None:
     params = load_params()
 
     from cifar_tricks.errors import UserError
+    from cifar_tricks.registry import champion_uri, register
     from cifar_tricks.tracking import track
 
     folder = Path("reports") / params.scale
@@ -22,9 +23,12 @@ def main(argv: list[str]) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/metrics.json cannot be read: dvc repro writes it") from error
     done = track(params, keys, metrics, folder=folder)
+    version = register(params.scale, folder)
     print(
         f"{done.new} of {done.total} variants are new in MLflow at {done.store}; see them: make ui"
     )
+    if version:
+        print(f"{champion_uri(params.scale)} is version {version}")
 
 
 if __name__ == "__main__":

@@ -40,12 +40,10 @@ def test_a_port_that_was_asked_for_is_used_or_refused(taken: int) -> None:
 
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """metrics.json of four variants."""
+    """A champion."""
     monkeypatch.chdir(tmp_path)
-    means = {"model1-baseline": 0.9, "model1-adam": 0.5, "improve-best": 0.8, "model2-lost": None}
-    variants = {key: {"validation_accuracy": {"mean": mean}} for key, mean in means.items()}
-    Path("reports/quick").mkdir(parents=True)
-    Path("reports/quick/metrics.json").write_text(json.dumps({"variants": variants}))
+    Path("reports/quick/champion").mkdir(parents=True)
+    Path("reports/quick/champion/model.json").write_text(json.dumps({"key": "improve-best"}))
 
 
 def test_links_compare_the_baseline_with_the_best(
@@ -99,8 +97,8 @@ def test_without_a_store_one_line_says_what_to_do(tmp_path: Path) -> None:
 def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     logging = (
         "from cifar_tricks import tracking as t, store as s\n"
-        "with t._told_in_one_line(s.find_store()), s.find_store().lock():\n"
-        "    t._experiment(t._open(s.find_store()), 'quick', s.find_store())"
+        "with t.told_in_one_line(s.find_store()), s.find_store().lock():\n"
+        "    t._experiment(t.open_store(s.find_store()), 'quick', s.find_store())"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)
@@ -110,6 +108,8 @@ def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     try:
         lines = list(iter(process.stdout.readline, "Ctrl-C ends it.\n"))
         assert any("/#/experiments/1/runs?" in line for line in lines)
+        assistant = "/ajax-api/3.0/mlflow/assistant/config"
+        assert _status(port, f"127.0.0.1:{port}", path=assistant) == 404
         answers = {host: _status(port, host) for host in (f"127.0.0.1:{port}", "evil.example")}
         assert answers == {f"127.0.0.1:{port}": 200, "evil.example": 403}
         with pytest.raises(OSError):
@@ -122,7 +122,7 @@ def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
         _status(port, "127.0.0.1")
 
 
-def _status(port: int, host: str, *, address: str = "127.0.0.1") -> int:
+def _status(port: int, host: str, *, address: str = "127.0.0.1", path: str = "/") -> int:
     connection = http.client.HTTPConnection(address, port, timeout=20)
-    connection.request("GET", "/", headers={"Host": host})
+    connection.request("GET", path, headers={"Host": host})
     return connection.getresponse().status

@@ -45,6 +45,7 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         "scale": run.scale,
         "dvc.stage": stages.get(run.group, f"{run.group}@{run.trick}"),
         "device": run.device,
+        "device_name": run.device_name,
         "torch": run.torch,
         "identity": identity,
         **{f"data.{name}": sha256 for name, sha256 in run.data.items()},

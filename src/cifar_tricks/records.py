@@ -81,7 +81,8 @@ def make_record(scale: str, key: str, metrics: Mapping[str, Any], *, folder: Pat
         | {"seed": listed(run.seeds)}
         | ({"diverged": f"seed {listed(diverged)}"} if diverged else {}),
         params=run_params(run),
-        metrics=_summary([record.metrics for record in seeds], diverged=bool(diverged)),
+        metrics=_summary([record.metrics for record in seeds], diverged=bool(diverged))
+        | {"num_seeds": float(len(seeds))},
         curves=_mean([record.curves for record in seeds]),
         times=(min(start for start, _ in times), max(end for _, end in times)) if times else None,
         diverged=bool(diverged),
@@ -112,7 +113,7 @@ def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[s
         name=name,
         tags={**tags, "mlflow.runName": name, "seed": str(seed), "status": result.status}
         | {"identity": f"{tags['identity']}-seed={seed}"}
-        | ({"device_name": str(log["device_name"])} if log else {})
+        | {"weights_sha256": result.weights_sha256}
         | ({"diverged": f"step {result.steps}"} if diverged else {}),
         params=run_params(run) | {"seed": str(seed)},
         metrics={name: float(value) for name, value in values.items() if value is not None},
@@ -159,14 +160,14 @@ def _mean(samples: Sequence[Mapping[Any, float]]) -> dict[Any, float]:
 
 
 def _summary(samples: Sequence[Mapping[str, float]], *, diverged: bool) -> dict[str, float]:
-    """Means, and sample standard deviations of the losses and accuracies.
+    """Means, and sample standard deviations of the scores.
 
     Args:
         samples: the metrics of each seed.
         diverged: whether a seed did: its scores are of weights from before, so they make no mean.
     """
     means = _mean(samples)
-    scores = [name for name in means if name.endswith(("_loss", "_accuracy"))]
+    scores = [name for name in means if name.endswith(("_loss", "_accuracy", "ece"))]
     if diverged:
         return {name: mean for name, mean in means.items() if name not in scores}
     if len(samples) < 2:

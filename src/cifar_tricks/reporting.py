@@ -26,14 +26,12 @@ from cifar_tricks.markdown import Markdown, code, escape, image, render, table
 from cifar_tricks.original import original_notes
 from cifar_tricks.page import write_page
 from cifar_tricks.predictions import predicted_classes
-from cifar_tricks.results import GOAL, MISSING, Result, Study
+from cifar_tricks.results import GOAL, MISSING, Result, Study, is_small
 from cifar_tricks.runs import to_json
 from cifar_tricks.sampling import near_duplicates, optimism
 from cifar_tricks.views import Views
 
 MANIFEST = Path("data/manifest.json")
-# The original's training images and epochs: with fewer, a run says nothing about its claims.
-PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
 IDENTITY = ("key", "group", "model", "trick", "seed", "status")
 SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
@@ -88,7 +86,7 @@ def _context(
         "has_classes": best is not None and len(predicted_classes(predictions, best)) > 0,
         "predictions": predictions,
         "tables": report_tables,
-        "is_small": scale.train_images < PROTOCOL_IMAGES or scale.num_epochs < PROTOCOL_EPOCHS,
+        "is_small": is_small(params),
         "facts": _facts(study, len(predictions)),
         "test_images": f"{len(predictions):,}",
         "family": families[0],

@@ -30,7 +30,15 @@ from cifar_tricks.variants import Variant, variants
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
 # The stages after the trainings, in their order.
-AFTERWARDS = ("exercises", "evaluate", "visualize", "report", "track", "experiment")
+AFTERWARDS = (
+    "exercises",
+    "evaluate",
+    "visualize",
+    "champion",
+    "report",
+    "track",
+    "experiment",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     if code == 0:
         code = _train_and_report(params, jobs)
     if code == 0:
-        print(f"\nThe report: reports/{params.scale}/report.md")
+        print(f"\nThe report: reports/{params.scale}/index.html (report.md for GitHub)")
     return code
 
 

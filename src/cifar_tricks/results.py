@@ -24,6 +24,8 @@ from cifar_tricks.variants import Variant, variants
 MISSING, DIVERGED = "missing", "diverged"
 # The step that the original report ends with; where params.yaml has it, it stands for the best net.
 BEST = "improve-best"
+# The original's training images and epochs.
+PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
 # Test accuracy that the original's task 3e asks for.
 GOAL = 0.80
 SCORES = (
@@ -143,6 +145,12 @@ class Study:
         whole = whole or [r for r in self.group("tricks") if r.values("validation_accuracy")]
         named = [result for result in whole if result.key == BEST]
         return max(named or whole, key=lambda r: r.mean("validation_accuracy") or 0.0, default=None)
+
+
+def is_small(params: Params) -> bool:
+    """Whether the scale trains less than the original, and so says nothing about its claims."""
+    scale = params.scales[params.scale]
+    return scale.train_images < PROTOCOL_IMAGES or scale.num_epochs < PROTOCOL_EPOCHS
 
 
 def report_folder(params: Params) -> Path:

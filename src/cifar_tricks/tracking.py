@@ -1,4 +1,4 @@
-"""MLflow, where runs are compared: the only module that imports it.
+"""MLflow, where runs are compared.
 
 It is a sink. Results are read from the files that the stages wrote, never from here; what is looked
 up here is only whether a run was logged already, and its id for a link.
@@ -25,6 +25,7 @@ from cifar_tricks.store import (
     ENVIRONMENT,
     EXPERIMENT_TAGS,
     LOCK_SECONDS,
+    VIEW_TAG,
     Store,
     experiment_name,
     find_store,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 METRICS_PER_BATCH = 1000  # MLflow's limit
+DECIMALS = 4  # its tables print every digit that there is; metrics.json has the exact values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +69,10 @@ def track(params: Params, keys: Sequence[str], metrics: dict[str, Any], *, folde
     records = [make_record(params.scale, key, metrics, folder=folder) for key in keys]
     store = find_store()
     new = 0
-    with _told_in_one_line(store):
+    with told_in_one_line(store):
         lock = store.lock()
         with lock:
-            client = _open(store)
+            client = open_store(store)
             experiment = _experiment(client, params.scale, store)
         for record in records:
             # Per variant, so that experiments that run at the same time take turns.
@@ -93,8 +95,8 @@ def run_ids(scale: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
         UserError: the store cannot be reached.
     """
     store = find_store()
-    with _told_in_one_line(store), store.lock():
-        client = _open(store)
+    with told_in_one_line(store), store.lock():
+        client = open_store(store)
         experiment = client.get_experiment_by_name(experiment_name(scale))
         if experiment is None or experiment.lifecycle_stage != "active":
             return "", {}
@@ -107,7 +109,8 @@ def run_ids(scale: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 
 @contextmanager
-def _told_in_one_line(store: Store) -> Iterator[None]:
+def told_in_one_line(store: Store) -> Iterator[None]:
+    """Turns whatever goes wrong with the store into a UserError; imports MLflow."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # read when MLflow is imported
     from mlflow.exceptions import MlflowException
@@ -125,7 +128,8 @@ def _told_in_one_line(store: Store) -> Iterator[None]:
         raise UserError(f"MLflow at {store.name}: {reason}; {later}") from error
 
 
-def _open(store: Store) -> MlflowClient:
+def open_store(store: Store) -> MlflowClient:
+    """A client of the store, which is made where it is not there; call it under its lock."""
     from mlflow import MlflowClient
 
     if store.file is not None and not store.exists:
@@ -143,6 +147,8 @@ def _experiment(client: MlflowClient, scale: str, store: Store) -> str:
     if found is not None:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
+        if found.tags.get(VIEW_TAG) != EXPERIMENT_TAGS[VIEW_TAG]:
+            client.set_experiment_tag(found.experiment_id, VIEW_TAG, EXPERIMENT_TAGS[VIEW_TAG])
         return found.experiment_id
     # Without a location MLflow would use the current folder.
     location = None if store.served else (project_root() / "mlartifacts").resolve().as_uri()
@@ -163,8 +169,7 @@ def _log_once(client: MlflowClient, experiment: str, record: Record) -> bool:
     for child in record.children:
         tags = {"role": "seed", "mlflow.parentRunId": parent}
         _end(client, _begin(client, experiment, child, tags), child)
-    # Last: a run that has ended is complete.
-    _end(client, parent, record)
+    _end(client, parent, record)  # last: a run that has ended is complete
     return True
 
 
@@ -174,8 +179,8 @@ def _begin(client: MlflowClient, experiment: str, record: Record, tags: dict[str
     start, end = _milliseconds(record)
     run = client.create_run(experiment, start_time=start, tags=record.tags | tags)
     run_id: str = run.info.run_id
-    metrics = [Metric(name, value, end, 0) for name, value in record.metrics.items()]
-    metrics += [Metric(name, value, end, step) for (name, step), value in record.curves.items()]
+    points = {(name, 0): value for name, value in record.metrics.items()} | record.curves
+    metrics = [Metric(n, round(v, DECIMALS), end, step) for (n, step), v in points.items()]
     params = [Param(name, value) for name, value in record.params.items()]
     client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params)
     for first in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):

@@ -131,24 +131,16 @@ def page_links(scale: str, address: str) -> dict[str, str]:
 
 
 def _best(scale: str) -> list[str]:
-    """The variant with the highest mean validation accuracy, if any is known."""
+    """The variant that the stage ``champion`` chose, if any."""
     try:
-        metrics = json.loads((Path("reports") / scale / "metrics.json").read_bytes())
+        about = json.loads((Path("reports") / scale / "champion/model.json").read_bytes())
     except (OSError, ValueError):
         return []
-    means = {
-        key: score["validation_accuracy"]["mean"] for key, score in metrics["variants"].items()
-    }
-    others = [key for key in means if key != BASELINE and means[key] is not None]
-    return [max(others, key=lambda key: float(means[key]))] if others else []
+    return [about["key"]] if about["key"] not in (None, BASELINE) else []
 
 
 def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
-    # Other names would let a page of another site reach it through the browser.
-    command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    command = [sys.executable, "-m", "cifar_tricks.ui_server", store.uri, HOST, str(port)]
     return subprocess.Popen(command, env=os.environ | SERVER_ENVIRONMENT, start_new_session=True)
 
 

@@ -1,0 +1,92 @@
+"""The study's best net as a model to use: its weights, what it is, and a card.
+
+It is chosen by validation accuracy; the test images only measure it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cifar_tricks.arrays import read_arrays, write_arrays
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.classifier import DESCRIPTION, WEIGHTS
+from cifar_tricks.files import write_atomically
+from cifar_tricks.markdown import render
+from cifar_tricks.predictions import class_accuracies
+from cifar_tricks.results import Result, Study, is_small
+from cifar_tricks.runs import seed_folder, to_json
+from cifar_tricks.statistics import summarise, wilson
+
+CARD = "card.md"
+
+
+def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+    """Writes ``model.safetensors``, ``model.json`` and ``card.md``.
+
+    Where nothing has a result they say so: empty weights and no key.
+
+    Args:
+        study: all results.
+        predictions: of the test images.
+        folder: ``reports/<scale>/champion``.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+    best = study.best
+    weights, about = (_choose(study, best)) if best is not None else ({}, {"key": None})
+    write_arrays(folder / WEIGHTS, weights)
+    write_atomically(folder / DESCRIPTION, to_json(about))
+    context = {
+        "about": about,
+        "best": best,
+        "params": study.params,
+        "is_small": is_small(study.params),
+    }
+    if best is not None:
+        context |= _facts(best, about, predictions)
+    write_atomically(folder / CARD, render("card.md.j2", context).encode())
+
+
+def _choose(study: Study, best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and description of the variant's seed with the highest validation accuracy."""
+    run = best.run
+    assert run is not None
+    seed = max(run.seeds, key=lambda seed: run.seeds[seed].validation_accuracy)
+    result = run.seeds[seed]
+    path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
+    arrays = read_arrays(path)
+    about = {
+        "key": run.key,
+        "seed": seed,
+        "scale": run.scale,
+        "tricks": list(run.tricks),
+        "classes": list(CLASS_NAMES),
+        "mean": result.mean,
+        "std": result.std,
+        "test_accuracy": best.scores["test_accuracy"][seed],
+        "validation_accuracy": result.validation_accuracy,
+        "num_parameters": run.num_parameters,
+        "weights_sha256": arrays.sha256,
+        "data": run.data,
+        "code": run.code,
+        "torch": run.torch,
+        "net": run.recipe["net"],
+    }
+    return {**arrays.arrays}, about
+
+
+def _facts(best: Result, about: dict[str, Any], predictions: pd.DataFrame) -> dict[str, Any]:
+    accuracy, images = about["test_accuracy"], len(predictions)
+    classes = class_accuracies(predictions, best)
+    return {
+        "summary": summarise(best.values("test_accuracy")),
+        "noise": wilson(round(accuracy * images), images),
+        "images": images,
+        "error": best.mean("ece"),
+        "worst": min(classes.items(), key=lambda item: item[1], default=None),
+        "finest": max(classes.items(), key=lambda item: item[1], default=None),
+    }

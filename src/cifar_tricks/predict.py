@@ -1,0 +1,60 @@
+"""``make predict IMAGE=photo.jpg``: what the study's best net takes a photo for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params
+from cifar_tricks.photo import crop_square, read_photo
+from cifar_tricks.schema import choose_from
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the classes with their probabilities; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="predict", description=__doc__)
+    parser.add_argument("image", nargs="?", default="", help="a photo")
+    parser.add_argument("--scale", default="", help="of the study; that of params.yaml")
+    args = parser.parse_args(argv)
+    try:
+        if not args.image:
+            raise UserError("no photo given: make predict IMAGE=photo.jpg")
+        params = load_params()
+        scale = args.scale or params.scale
+        if scale not in params.scales:
+            raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
+        picture = read_photo(args.image, min_side=32)
+        print(_told(Path("reports") / scale / "champion", crop_square(picture, 32)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _told(folder: Path, image: object) -> str:
+    import numpy as np
+
+    from cifar_tricks.classifier import load_classifier
+
+    classifier = load_classifier(folder)
+    about = classifier.about
+    (probabilities,) = classifier.probabilities(np.asarray(image)[None])
+    ranked = sorted(zip(about["classes"], probabilities, strict=True), key=lambda pair: -pair[1])
+    lines = [f"{name:<12}{probability:6.3f}" for name, probability in ranked]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"by {about['key']}, seed {about['seed']}, scale {about['scale']}: test accuracy "
+            f"{about['test_accuracy']:.4f}",
+            "It sees the middle of the photo at 32 x 32 pixels and knows these ten classes only: "
+            "any photo gets one of them.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

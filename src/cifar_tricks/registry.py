@@ -1,0 +1,136 @@
+"""The study's best net in MLflow's model registry, under the alias ``champion``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cifar_tricks.arrays import read_arrays
+from cifar_tricks.champion import CARD
+from cifar_tricks.classifier import DESCRIPTION
+from cifar_tricks.errors import UserError
+from cifar_tricks.store import find_store
+from cifar_tricks.tracking import open_store, run_ids, told_in_one_line
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ALIAS = "champion"
+# What the loaded model imports, beside the package itself, which is logged with it.
+REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch", "filelock")
+
+
+def registered_name(scale: str) -> str:
+    """How the registry names the best net of a scale."""
+    return f"cifar-tricks-{scale}"
+
+
+def register(scale: str, folder: Path) -> str:
+    """Makes the champion a version of the registered model, unless its weights are one already.
+
+    Args:
+        scale: a key of ``scales``.
+        folder: ``reports/<scale>``, with ``champion`` and ``examples.safetensors``.
+
+    Returns:
+        The version that the alias names now; "" where there is no champion.
+
+    Raises:
+        UserError: its files are missing, it was not logged, or the store cannot be reached.
+    """
+    path = folder / ALIAS / DESCRIPTION
+    try:
+        about = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: dvc repro champion writes it") from error
+    if about["key"] is None:
+        return ""
+    _, runs = run_ids(scale, [about["key"]])
+    if about["key"] not in runs:
+        raise UserError(f"{about['key']} is not logged in MLflow: dvc repro --force track")
+    store = find_store()
+    with told_in_one_line(store), store.lock():
+        client, name = open_store(store), registered_name(scale)
+        found = _find(client, name, about["weights_sha256"])
+        if found is None:
+            source = _log_model(client, runs[about["key"]], folder)
+            found = _create(client, name, source, runs[about["key"]], about, folder)
+        client.set_registered_model_alias(name, ALIAS, found)
+    return found
+
+
+def _find(client: MlflowClient, name: str, sha256: str) -> str | None:
+    """The version that holds these weights."""
+    for known in client.search_model_versions(f"name = '{name}'"):
+        if known.tags.get("weights_sha256") == sha256:
+            return str(known.version)
+    return None
+
+
+def _log_model(client: MlflowClient, run: str, folder: Path) -> str:
+    """Keeps the model with its run; returns its address."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as temporary:
+        target = Path(temporary) / "model"
+        # Without a tracking address of its own MLflow would make one in the current folder.
+        mlflow.set_tracking_uri(find_store().uri)
+        mlflow.pyfunc.save_model(
+            str(target),
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={"champion": (folder / ALIAS).resolve().as_uri()},
+            code_paths=[str(Path(__file__).parent)],
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            signature=_signature(),
+            input_example=_example(folder),
+        )
+        client.log_artifacts(run, str(target), "model")
+    return f"runs:/{run}/model"
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.uint8), (-1, 32, 32, 3))
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, 10))
+    return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
+
+
+def _example(folder: Path) -> np.ndarray:
+    """A test image, uint8 (1, 32, 32, 3)."""
+    examples = read_arrays(folder / "examples.safetensors")
+    return np.ascontiguousarray(examples["images"][:1].transpose(0, 2, 3, 1))
+
+
+def _create(
+    client: MlflowClient, name: str, source: str, run: str, about: dict[str, Any], folder: Path
+) -> str:
+    from mlflow.exceptions import MlflowException
+
+    card = (folder / ALIAS / CARD).read_text(encoding="utf-8")
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(
+            name, description="The best small net of the study, chosen by validation accuracy."
+        )
+    shown = ("key", "seed", "test_accuracy", "validation_accuracy", "weights_sha256")
+    created = client.create_model_version(
+        name,
+        source,
+        run_id=run,
+        tags={field: str(about[field]) for field in shown},
+        description=card,
+    )
+    return str(created.version)
+
+
+def champion_uri(scale: str) -> str:
+    """What ``mlflow.pyfunc.load_model`` takes, with MLFLOW_TRACKING_URI set to the store."""
+    return f"models:/{registered_name(scale)}@{ALIAS}"

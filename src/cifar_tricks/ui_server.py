@@ -1,0 +1,56 @@
+"""The server behind ``make ui``: MLflow's pages without its assistant.
+
+From version 3.17 on ``mlflow server`` brings an assistant whose tools may run commands on the
+machine, and no option leaves it out. What the pages need is the rest of the same application.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+# Names of MLflow's server settings (mlflow/server/constants.py).
+STORE_SETTINGS = ("_MLFLOW_SERVER_FILE_STORE", "_MLFLOW_SERVER_REGISTRY_STORE")
+ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+REFUSED = "/mlflow/assistant"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def without_assistant(application: Application) -> Application:
+    """The application, which answers 404 to all that is addressed to the assistant."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and REFUSED in scope["path"]:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await application(scope, receive, send)
+
+    return serve
+
+
+def main(uri: str, host: str, port: int) -> None:
+    """Serves until it is stopped.
+
+    Args:
+        uri: of the store.
+        host: the address to listen on; requests under any other name are refused, so that no page
+            of another site reaches it through the browser.
+        port: likewise.
+    """
+    os.environ |= dict.fromkeys(STORE_SETTINGS, uri)
+    os.environ[ALLOWED_HOSTS] = f"{host}:{port},localhost:{port}"
+    import uvicorn
+    from mlflow.server.fastapi_app import app
+
+    uvicorn.run(without_assistant(app), host=host, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

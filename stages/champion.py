@@ -1,0 +1,29 @@
+"""Picks the best net and writes it with its card: ``reports/<scale>/champion``."""
+
+from _run import run
+
+
+def main(argv: list[str]) -> None:
+    """Writes model.safetensors, model.json and card.md.
+
+    Args:
+        argv: no arguments.
+    """
+    from cifar_tricks.errors import UserError
+    from cifar_tricks.params import load_params
+
+    if argv:
+        raise UserError(f"champion takes no arguments, got {' '.join(argv)}")
+    params = load_params()
+
+    from cifar_tricks.champion import write_champion
+    from cifar_tricks.predictions import read_predictions
+    from cifar_tricks.results import read_study, report_folder
+
+    folder = report_folder(params)
+    predictions = read_predictions(folder / "predictions.csv.gz")
+    write_champion(read_study(params), predictions, folder / "champion")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,193 @@
+"""The best net as a model: which one, the same answers everywhere, registered once."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from synthetic_study import make_study
+from test_analysis import predictions
+from test_study import small_params, write_data
+
+from cifar_tricks.arrays import read_arrays
+from cifar_tricks.champion import write_champion
+from cifar_tricks.classifier import load_classifier
+from cifar_tricks.errors import UserError
+from cifar_tricks.params import load_params
+from cifar_tricks.predict import main as predict
+from cifar_tricks.registry import champion_uri, register, registered_name
+from cifar_tricks.results import read_study
+from cifar_tricks.runs import read_run
+from cifar_tricks.store import find_store
+from cifar_tricks.study import train_variant
+from cifar_tricks.tracking import track
+
+FOLDER = Path("reports/quick/champion")
+
+
+def run_stage(name: str) -> None:
+    subprocess.run([sys.executable, f"stages/{name}.py"], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants trained with two seeds, scored, and the champion chosen."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in ("stages", "src"):
+        shutil.copytree(ROOT / name, root / name)
+    text = small_params((ROOT / "params.yaml").read_text())
+    (root / "params.yaml").write_text(text.replace("seeds: [0]", "seeds: [0, 5]", 1))
+    write_data(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("DVC_ROOT", raising=False)
+        for key in ("model1-baseline", "improve-best"):
+            run_stage("augment")
+            train_variant(load_params(), key)
+        for name in ("evaluate", "champion"):
+            run_stage(name)
+    return root
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it; the current folder."""
+    root = tmp_path / "a folder ü"
+    shutil.copytree(trained, root)
+    monkeypatch.chdir(root)
+    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    yield root
+
+
+def test_it_is_the_seed_with_the_best_validation_of_the_best_variant(root: Path) -> None:
+    about, run = load_classifier(FOLDER).about, read_run("quick", "improve-best")
+    accuracies = {seed: result.validation_accuracy for seed, result in run.seeds.items()}
+    assert about["key"] == "improve-best"
+    assert accuracies[about["seed"]] == max(accuracies.values())
+    own = read_arrays(f"runs/quick/improve-best/seed={about['seed']}/model.safetensors")
+    assert about["weights_sha256"] == own.sha256 == read_arrays(FOLDER / "model.safetensors").sha256
+
+
+def test_it_answers_as_the_study_scored_it(root: Path) -> None:
+    classifier = load_classifier(FOLDER)
+    test = read_arrays("data/cifar10/test.safetensors")
+    images = test["images"].transpose(0, 2, 3, 1)
+    probabilities = classifier.probabilities(images)
+    assert probabilities.shape == (len(images), 10)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    accuracy = (probabilities.argmax(1) == test["labels"]).mean()
+    assert accuracy == pytest.approx(classifier.about["test_accuracy"])
+    with pytest.raises(ValueError, match=r"valid: uint8 \(N, 32, 32, 3\)"):
+        classifier.probabilities(images[:, :16])
+
+
+def test_the_card_says_how_good_and_how_far(root: Path) -> None:
+    card = (FOLDER / "card.md").read_text()
+    study = read_study(load_params())
+    mean = study.results["improve-best"].mean("test_accuracy")
+    assert f"mean over n = 2 seeds | {mean:.4f} ±" in card
+    assert "A demonstration, not a good model" in card and "Use and limits" in card
+
+
+def test_a_second_choice_gives_the_same_bytes(root: Path) -> None:
+    before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    run_stage("champion")
+    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
+
+
+def test_damage_is_told(root: Path) -> None:
+    weights = FOLDER / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="dvc checkout --force"):
+        load_classifier(FOLDER)
+    weights.unlink()
+    with pytest.raises(UserError, match="dvc checkout"):
+        load_classifier(FOLDER)
+    (FOLDER / "model.json").write_text("{")
+    with pytest.raises(UserError, match="dvc repro --force champion"):
+        load_classifier(FOLDER)
+    (FOLDER / "model.json").unlink()
+    with pytest.raises(UserError, match="make repro writes it"):
+        load_classifier(FOLDER)
+
+
+def test_a_study_without_a_result_has_no_champion(tmp_path: Path) -> None:
+    lost = {(key, 0) for key in ("model1-baseline", "model1-augment", "model1-leaky_relu")}
+    with make_study(tmp_path, seeds=(0,), models=("model1",), improve="{}", diverged=lost) as study:
+        write_champion(study, predictions(), Path("reports/small/champion"))
+        assert "there is no model" in Path("reports/small/champion/card.md").read_text()
+        with pytest.raises(UserError, match="no training of this scale came to a result"):
+            load_classifier(Path("reports/small/champion"))
+        assert register("small", Path("reports/small")) == ""
+
+
+def test_predict_ranks_all_classes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (50, 80, 3), dtype=np.uint8)
+    Image.fromarray(colours).save("a photo.png")
+    assert predict(["a photo.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [(line.split()[0], float(line.split()[1])) for line in lines[:10]]
+    assert [value for _, value in shown] == sorted((v for _, v in shown), reverse=True)
+    assert {name for name, _ in shown} == set(load_classifier(FOLDER).about["classes"])
+    assert sum(value for _, value in shown) == pytest.approx(1, abs=0.01)
+    assert "by improve-best" in lines[11] and "32 x 32 pixels" in lines[12]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "error: no photo given: make predict IMAGE=photo.jpg"),
+        (["nope.jpg"], "error: nope.jpg does not exist"),
+        (["params.yaml"], "error: params.yaml is no picture"),
+        (["params.yaml", "--scale", "quikc"], "did you mean quick?"),
+    ],
+)
+def test_predict_tells_mistakes(
+    root: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_it_is_registered_once_and_answers_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FOLDER.parent
+    with pytest.raises(UserError, match="not logged"):
+        register("quick", folder)
+    metrics = json.loads((folder / "metrics.json").read_bytes())
+    track(load_params(), [*metrics["variants"]], metrics, folder=folder)
+    assert [register("quick", folder), register("quick", folder)] == ["1", "1"]
+
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(find_store().uri)
+    client = mlflow.MlflowClient()
+    name = registered_name("quick")
+    version = client.get_model_version_by_alias(name, "champion")
+    assert len(client.search_model_versions(f"name = '{name}'")) == 1
+    assert "# Model card: improve-best" in version.description
+    assert version.tags["weights_sha256"] == load_classifier(FOLDER).about["weights_sha256"]
+    model = mlflow.pyfunc.load_model(champion_uri("quick"))
+    images = np.random.default_rng(1).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(
+        model.predict(images), load_classifier(FOLDER).probabilities(images)
+    )
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 32, 32, 3)
+    logged = Path(mlflow.artifacts.download_artifacts(champion_uri("quick")))
+    assert not [*logged.rglob("*.pkl")]
+    # Other weights are another version, and the alias moves on.
+    about = json.loads((FOLDER / "model.json").read_text())
+    (FOLDER / "model.json").write_text(json.dumps({**about, "weights_sha256": "0" * 64}))
+    assert register("quick", folder) == "2"
+    assert str(client.get_model_version_by_alias(name, "champion").version) == "2"
