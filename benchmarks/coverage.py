@@ -17,8 +17,8 @@ SIZES = (3, 5, 10)
 RESAMPLES = 999
 DISTRIBUTIONS = {
     "normal": lambda generator, n: generator.normal(0, 1, n),
-    # Shifted so that its mean is zero; its skewness is 2.
-    "exponential": lambda generator, n: generator.exponential(1, n) - 1,
+    # Shifted so that its mean is zero.
+    "exponential (skewness 2)": lambda generator, n: generator.exponential(1, n) - 1,
 }
 
 

@@ -14,11 +14,12 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cifar_tricks import page_charts, page_evidence, page_results
+from cifar_tricks import page_charts, page_classes, page_evidence, page_results
 from cifar_tricks.analysis import Family
 from cifar_tricks.files import write_atomically
+from cifar_tricks.interval_charts import Row, common_domain, interval_chart
 from cifar_tricks.markdown import TEMPLATES
-from cifar_tricks.page_charts import Row, Spec
+from cifar_tricks.page_charts import Spec
 from cifar_tricks.page_prose import data_uri, prose
 from cifar_tricks.page_tables import html_table
 from cifar_tricks.results import GOAL, Result, Study
@@ -85,14 +86,14 @@ def _parts(
     results = page_results
     tricks = study.group("tricks")
     best = study.best if context["has_classes"] else None
-    cells = results.confusion(predictions, best) if best else []
+    cells = page_classes.confusion(predictions, best) if best else []
     compared = [study.baseline(best), best] if best else []
     fallback = folder / "figures/overview.png"
     return {
         "answer": page_evidence.answer(study, family),
         "charts": _charts(study, family, context, folder),
         "overview": page_evidence.overview_rows(study, family),
-        "sampled_rows": results.sampling_rows(predictions, context["sampled"]),
+        "sampled_rows": page_classes.sampling_rows(predictions, context["sampled"]),
         "curves": {
             "points": results.curve_points(tricks),
             "colours": page_charts.trick_tokens(study.params.tricks),
@@ -100,8 +101,8 @@ def _parts(
         "curve_rows": results.curve_rows(tricks),
         "ladder_rows": results.ladder_rows(study),
         "sensitivity_rows": page_evidence.sensitivity_rows(study, context["sensitivity"]),
-        "confusion_rows": results.confusion_rows(cells),
-        "class_rows": results.class_rows(predictions, compared),
+        "confusion_rows": page_classes.confusion_rows(cells),
+        "class_rows": page_classes.class_rows(predictions, compared),
         "cards": [*study.results.values()],
         "score": lambda result: score_images(predictions, result),
         "fallback": data_uri(fallback) if fallback.is_file() else "",
@@ -120,41 +121,41 @@ def _charts(study: Study, family: Family, context: dict[str, Any], folder: Path)
     axis = "difference in test accuracy from the baseline"
     tokens = page_charts.trick_tokens(study.params.tricks)
     charts = {"curves": page_charts.curves_chart(tokens)} | {
-        f"effects-{model}": page_charts.interval_chart(
+        f"effects-{model}": interval_chart(
             rows,
             title=f"{model}: {axis}, per trick, with the original report's values. {_said(rows)}",
             axis=axis,
-            domain=page_charts.common_domain(every, include=(0.0,)),
+            domain=common_domain(every, include=(0.0,)),
         )
         for model, rows in by_model.items()
     }
     if steps := page_results.ladder(study):
-        charts["ladder"] = page_charts.interval_chart(
+        charts["ladder"] = interval_chart(
             steps,
             title=f"Test accuracy of each step; the goal is {GOAL:.2f}. {_said(steps)}",
             axis="test accuracy",
-            domain=page_charts.common_domain(steps, include=(GOAL,)),
+            domain=common_domain(steps, include=(GOAL,)),
             rule=GOAL,
             signed=False,
         )
     for factorial in context["factorials"]:
         rows = page_evidence.factorial_rows(factorial)
         if rows:
-            charts[f"factorial-{factorial.model}"] = page_charts.interval_chart(
+            charts[f"factorial-{factorial.model}"] = interval_chart(
                 rows,
                 title=f"{factorial.model}: main effects and interactions. {_said(rows)}",
                 axis="effect on test accuracy",
-                domain=page_charts.common_domain(rows, include=(0.0,)),
+                domain=common_domain(rows, include=(0.0,)),
             )
     effects = context["sensitivity"].effects
     if effects:
         labels = [e.result.variant.trick for e in effects]
         rows = page_evidence.effect_rows(study, effects, labels)
-        charts["sensitivity"] = page_charts.interval_chart(
+        charts["sensitivity"] = interval_chart(
             rows,
             title=f"Other settings: {axis}. {_said(rows)}",
             axis=axis,
-            domain=page_charts.common_domain(rows, include=(0.0,)),
+            domain=common_domain(rows, include=(0.0,)),
         )
     if context["has_classes"]:
         charts |= _class_charts(context["predictions"], context["best"], folder)
@@ -162,14 +163,14 @@ def _charts(study: Study, family: Family, context: dict[str, Any], folder: Path)
 
 
 def _class_charts(predictions: pd.DataFrame, best: Result, folder: Path) -> dict[str, Spec]:
-    cells = page_results.confusion(predictions, best)
+    cells = page_classes.confusion(predictions, best)
     names = list(dict.fromkeys(cell["actual"] for cell in cells))
     return {
         "confusion": page_charts.heat_map(
             cells, names, title=f"Confusion matrix of {best.key}, in percent of each actual class"
         ),
         "reliability": page_charts.reliability_chart(
-            page_results.reliability(folder, best),
+            page_classes.reliability(folder, best),
             title=f"Accuracy against confidence of {best.key}; on the diagonal both are equal",
         ),
     }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from cifar_tricks.analysis import Effect, Family
 from cifar_tricks.evidence_tables import SAID, interval, p_value, setting
 from cifar_tricks.interactions import Factorial
-from cifar_tricks.page_charts import Row
+from cifar_tricks.interval_charts import Row
 from cifar_tricks.report_tables import NOTHING, number, signed_number
 from cifar_tricks.results import Result, Study
 from cifar_tricks.statistics import Comparison, summarise

@@ -1,0 +1,160 @@
+"""The page's charts of means with their intervals, as Vega-Lite specifications."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_tricks.page_charts import Spec, make_spec
+
+ROW_HEIGHT = 27
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of an interval chart.
+
+    Args:
+        label: on its left.
+        mean: of the measured values; None where there is none.
+        interval: low and high, or None.
+        values: of the single seeds.
+        original: the original report's value, or None.
+        tone: what its colour says: better, worse, unclear, or plain.
+        flaw: what stands in the place of a value.
+        note: more for the tooltip.
+    """
+
+    label: str
+    mean: float | None
+    interval: tuple[float, float] | None = None
+    values: Sequence[float] = ()
+    original: float | None = None
+    tone: str = "plain"
+    flaw: str = ""
+    note: str = ""
+
+
+def interval_chart(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    axis: str,
+    domain: tuple[float, float],
+    rule: float | None = 0.0,
+    signed: bool = True,
+) -> Spec:
+    """Means with their intervals, single seeds and the original's values, a line per row.
+
+    Args:
+        rows: from top to bottom.
+        title: what the chart shows, also for those who cannot see it.
+        axis: title of the horizontal axis.
+        domain: of that axis.
+        rule: where a vertical line stands, or None.
+        signed: whether the axis shows signs.
+    """
+    number = "+.2f" if signed else ".2f"
+    x: Spec = {"type": "quantitative", "scale": {"domain": list(domain), "nice": False}}
+    y: Spec = {
+        "field": "label",
+        "type": "nominal",
+        "sort": None,
+        "title": None,
+        "scale": {"domain": [row.label for row in rows]},
+    }
+    at = {"axis": {"title": axis, "format": number, "tickCount": 6}}
+    layers = [
+        *_rule(rule, x | at),
+        _layer(_seeds(rows), _point(opacity=0.4, size=26), {"x": x | {"field": "value"}, "y": y}),
+        _layer(
+            [_summary(row) for row in rows if row.interval],
+            {"type": "rule", "strokeWidth": 3},
+            {"x": x | at | {"field": "low"}, "x2": {"field": "high"}, "y": y},
+        ),
+        _layer(
+            [_summary(row) for row in rows if row.mean is not None],
+            _point(size=95),
+            {"x": x | at | {"field": "mean"}, "y": y, "tooltip": _tooltip(number)},
+        ),
+        _layer(
+            [
+                {"label": row.label, "original": row.original, "tone": "plain"}
+                for row in rows
+                if row.original is not None
+            ],
+            {"type": "point", "shape": "diamond", "size": 85, "filled": False, "strokeWidth": 1.6},
+            {"x": x | at | {"field": "original"}, "y": y},
+        ),
+        _layer(
+            [{"label": row.label, "flaw": row.flaw, "tone": "unclear"} for row in rows if row.flaw],
+            {"type": "text", "align": "right", "dx": -4, "fontStyle": "italic"},
+            {"x": {"value": "width"}, "y": y, "text": {"field": "flaw"}},
+        ),
+    ]
+    return make_spec(title, ROW_HEIGHT * max(1, len(rows))) | {"layer": layers}
+
+
+def common_domain(rows: Sequence[Row], *, include: Sequence[float] = ()) -> tuple[float, float]:
+    """An axis that holds everything the rows show, with a margin."""
+    values = [*include]
+    for row in rows:
+        values += [*row.values, *(row.interval or ())]
+        values += [value for value in (row.mean, row.original) if value is not None]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = 0.06 * (high - low) or 0.01
+    return round(low - margin, 4), round(high + margin, 4)
+
+
+def _layer(values: Sequence[Spec], mark: Spec, encoding: Spec) -> Spec:
+    tones = ["better", "worse", "unclear", "plain"]
+    scale = {"domain": tones, "range": [f"@{tone}" for tone in tones]}
+    colour = {"field": "tone", "type": "nominal", "legend": None, "scale": scale}
+    return {
+        "data": {"values": [*values]},
+        "mark": mark,
+        "encoding": encoding | {"color": colour},
+    }
+
+
+def _rule(place: float | None, x: Spec) -> list[Spec]:
+    if place is None:
+        return []
+    mark = {"type": "rule", "color": "@muted", "strokeDash": [4, 3] if place else [1, 0]}
+    return [
+        {"data": {"values": [{"at": place}]}, "mark": mark, "encoding": {"x": x | {"field": "at"}}}
+    ]
+
+
+def _point(**more: Any) -> Spec:
+    return {"type": "point", "filled": True, "opacity": 1, **more}
+
+
+def _seeds(rows: Sequence[Row]) -> list[Spec]:
+    return [
+        {"label": row.label, "value": value, "tone": row.tone}
+        for row in rows
+        if len(row.values) > 1
+        for value in row.values
+    ]
+
+
+def _summary(row: Row) -> Spec:
+    low, high = row.interval or (None, None)
+    return {
+        "label": row.label,
+        "mean": row.mean,
+        "low": low,
+        "high": high,
+        "original": row.original,
+        "tone": row.tone,
+        "note": row.note,
+    }
+
+
+def _tooltip(number: str) -> list[Spec]:
+    digits = number.replace("2", "4")
+    named = {"mean": "mean", "low": "95% from", "high": "to", "original": "original"}
+    shown = [{"field": field, "title": t, "format": digits} for field, t in named.items()]
+    return [{"field": "label", "title": "variant"}, *shown, {"field": "note", "title": "evidence"}]
