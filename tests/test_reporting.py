@@ -13,6 +13,7 @@ from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import code, escape, fenced, html, image, table
+from cifar_tricks.params import load_params
 from cifar_tricks.predictions import class_accuracies, read_predictions
 from cifar_tricks.reporting import summary, write_report
 from cifar_tricks.results import Study, read_study
@@ -260,3 +261,25 @@ def test_markdown_functions() -> None:
     cells = re.findall("<td.*?>(.*?)</td>", render(table(["h", "i"], [["a|b", code("c|d")]], "lr")))
     assert cells == ["a|b", "<code>c|d</code>"]
     assert render(fenced("a\n```\nb")) == "<pre><code>a\n```\nb\n</code></pre>\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "difference"),
+    [
+        ("learning_rate: 0.05", "learning_rate: 0.5", '("lr": 0.05, not "lr": 0.5)'),
+        ("seeds: [0, 1, 2]", "seeds: [0, 1]", "(seeds [0, 1, 2], not [0, 1])"),
+        ("precision: fp32", "precision: bf16", '("precision": "fp32", not "precision": "bf16")'),
+    ],
+)
+def test_runs_of_other_parameters_are_refused_with_the_difference(
+    before: str, after: str, difference: str, tmp_path: Path
+) -> None:
+    with make_study(tmp_path):
+        text = Path("params.yaml").read_text()
+        assert before in text
+        Path("params.yaml").write_text(text.replace(before, after))
+        with pytest.raises(UserError) as error:
+            read_study(load_params())
+    message = str(error.value)
+    assert message.startswith("runs/small/reference-baseline was trained from other parameters")
+    assert difference in message and "\n" not in message

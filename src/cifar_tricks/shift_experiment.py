@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.data import TRAIN_FILE, Normalisation, split_indices
 from cifar_tricks.machine import prepare
-from cifar_tricks.runs import Run, read_run, seed_folder
+from cifar_tricks.runs import Run, read_run, run_folder, seed_folder
 
 # Always there, whatever `models` of params.yaml holds; the net of exercise (g).
 NET = "reference-baseline"
@@ -76,12 +76,14 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
     """Runs the experiment on the trained net at a scale, with the first of its seeds.
 
     Returns:
-        JSON values; None where the net leaves nothing to compare: feature maps of less than
-        SMALLEST_MAP pixels, or no two images with features.
+        JSON values; None where the net is not trained yet or leaves nothing to compare: feature
+        maps of less than SMALLEST_MAP pixels, or no two images with features.
 
     Raises:
-        UserError: the run or the training images are missing or damaged.
+        UserError: the run is damaged, or the training images are missing or damaged.
     """
+    if not (run_folder(scale, NET) / "run.json").exists():
+        return None
     prepare(torch.device("cpu"), threads=1)
     run = read_run(scale, NET)
     seed = next(iter(run.seeds))
