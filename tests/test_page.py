@@ -12,9 +12,9 @@ from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
 
 from cifar_tricks.analysis import tricks_family
 from cifar_tricks.files import write_atomically
+from cifar_tricks.interval_charts import Row as ChartRow
+from cifar_tricks.interval_charts import common_domain, interval_chart
 from cifar_tricks.page import embed
-from cifar_tricks.page_charts import Row as ChartRow
-from cifar_tricks.page_charts import common_domain
 from cifar_tricks.page_tables import html_table
 from cifar_tricks.reporting import write_report
 from cifar_tricks.results import Study
@@ -111,8 +111,11 @@ def test_the_overview_holds_the_numbers_of_the_analysis(page: str) -> None:
         assert effect.comparison is not None and effect.adjusted_p is not None
         interval = effect.comparison.summary.interval
         assert interval is not None and effect.mcnemar is not None
-        assert row["difference"] == f"{effect.comparison.summary.mean:+.4f}"
-        assert row["95% interval"] == f"{interval.low:+.4f} to {interval.high:+.4f}"
+        # Minus signs, not hyphens.
+        difference = f"{effect.comparison.summary.mean:+.4f}"
+        assert row["difference"] == difference.replace("-", "\N{MINUS SIGN}")
+        bounds = f"{interval.low:+.4f} to {interval.high:+.4f}"
+        assert row["95% interval"] == bounds.replace("-", "\N{MINUS SIGN}")
         assert row["p (Holm)"] == f"{effect.adjusted_p:.3f}"
         assert row["its claim is"] == (effect.verdict or "—")
     assert shown["model1", "leaky_relu"]["original"] == "0.7439 (+0.0116)"
@@ -200,3 +203,21 @@ def test_an_axis_holds_everything() -> None:
     low, high = common_domain(rows, include=(0.0,))
     assert low < -0.3 and high > 0.5
     assert common_domain([]) == (-0.06, 1.06)
+
+
+@pytest.mark.parametrize(("half", "digits"), [(0.2, 2), (0.02, 3), (0.004, 3), (0.002, 4)])
+def test_an_axis_has_digits_enough_to_tell_its_ticks_apart(half: float, digits: int) -> None:
+    rows = [ChartRow(label="a", mean=0.0)]
+    chart = interval_chart(rows, title="t", axis="x", domain=(-half, half))
+    (expression,) = {
+        axis["labelExpr"]
+        for layer in chart["layer"]
+        if (axis := layer["encoding"]["x"].get("axis"))
+    }
+    assert f"'+.{digits}f'" in expression
+
+
+def test_only_numbers_get_minus_signs() -> None:
+    row = {"name": "ResNet-18", "value": "-0.1 to -0.2", "hash": "ab-1"}
+    html = str(html_table([row], name="t-x", caption="c", numbers=["value", "hash"]))
+    assert Page(html).rows["t-x"][1] == ["ResNet-18", "\u22120.1 to \u22120.2", "ab-1"]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cifar_tricks.page_charts import Spec, make_spec
 
-ROW_HEIGHT = 27
+ROW_HEIGHT = 30
+# Single seeds stand a little below their mean and the original's value a little above, so that
+# neither hides behind the interval. In pixels.
+SHIFT = 8
+NUM_TICKS = 6
+DIAMOND = {
+    "type": "point",
+    "shape": "diamond",
+    "size": 75,
+    "filled": False,
+    "strokeWidth": 1.6,
+    "yOffset": -SHIFT,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +68,7 @@ def interval_chart(
         rule: where a vertical line stands, or None.
         signed: whether the axis shows signs.
     """
-    number = "+.2f" if signed else ".2f"
+    sign = "+" if signed else ""
     x: Spec = {"type": "quantitative", "scale": {"domain": list(domain), "nice": False}}
     y: Spec = {
         "field": "label",
@@ -64,10 +77,14 @@ def interval_chart(
         "title": None,
         "scale": {"domain": [row.label for row in rows]},
     }
-    at = {"axis": {"title": axis, "format": number, "tickCount": 6}}
+    at = {"axis": {"title": axis, "tickCount": NUM_TICKS, "labelExpr": _labels(domain, sign)}}
     layers = [
         *_rule(rule, x | at),
-        _layer(_seeds(rows), _point(opacity=0.4, size=26), {"x": x | {"field": "value"}, "y": y}),
+        _layer(
+            _seeds(rows),
+            _point(opacity=0.4, size=22, yOffset=SHIFT),
+            {"x": x | {"field": "value"}, "y": y},
+        ),
         _layer(
             [_summary(row) for row in rows if row.interval],
             {"type": "rule", "strokeWidth": 3},
@@ -76,7 +93,7 @@ def interval_chart(
         _layer(
             [_summary(row) for row in rows if row.mean is not None],
             _point(size=95),
-            {"x": x | at | {"field": "mean"}, "y": y, "tooltip": _tooltip(number)},
+            {"x": x | at | {"field": "mean"}, "y": y, "tooltip": _tooltip(f"{sign}.4f")},
         ),
         _layer(
             [
@@ -84,7 +101,7 @@ def interval_chart(
                 for row in rows
                 if row.original is not None
             ],
-            {"type": "point", "shape": "diamond", "size": 85, "filled": False, "strokeWidth": 1.6},
+            DIAMOND,
             {"x": x | at | {"field": "original"}, "y": y},
         ),
         _layer(
@@ -107,9 +124,15 @@ def common_domain(rows: Sequence[Row], *, include: Sequence[float] = ()) -> tupl
     return round(low - margin, 4), round(high + margin, 4)
 
 
+def _labels(domain: tuple[float, float], sign: str) -> str:
+    # As many digits as tell one tick from the next.
+    digits = max(2, -math.floor(math.log10((domain[1] - domain[0]) / NUM_TICKS)))
+    return f"datum.value === 0 ? '0' : format(datum.value, '{sign}.{digits}f')"
+
+
 def _layer(values: Sequence[Spec], mark: Spec, encoding: Spec) -> Spec:
     tones = ["better", "worse", "unclear", "plain"]
-    scale = {"domain": tones, "range": [f"@{tone}" for tone in tones]}
+    scale = {"domain": tones, "range": [f"var(--{tone})" for tone in tones]}
     colour = {"field": "tone", "type": "nominal", "legend": None, "scale": scale}
     return {
         "data": {"values": [*values]},
@@ -121,7 +144,7 @@ def _layer(values: Sequence[Spec], mark: Spec, encoding: Spec) -> Spec:
 def _rule(place: float | None, x: Spec) -> list[Spec]:
     if place is None:
         return []
-    mark = {"type": "rule", "color": "@muted", "strokeDash": [4, 3] if place else [1, 0]}
+    mark = {"type": "rule", "color": "var(--muted)", "strokeDash": [4, 3] if place else [1, 0]}
     return [
         {"data": {"values": [{"at": place}]}, "mark": mark, "encoding": {"x": x | {"field": "at"}}}
     ]
@@ -153,8 +176,7 @@ def _summary(row: Row) -> Spec:
     }
 
 
-def _tooltip(number: str) -> list[Spec]:
-    digits = number.replace("2", "4")
+def _tooltip(digits: str) -> list[Spec]:
     named = {"mean": "mean", "low": "95% from", "high": "to", "original": "original"}
     shown = [{"field": field, "title": t, "format": digits} for field, t in named.items()]
     return [{"field": "label", "title": "variant"}, *shown, {"field": "note", "title": "evidence"}]

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from cifar_tricks import page_charts, page_classes, page_evidence, page_results
 from cifar_tricks.analysis import Family
+from cifar_tricks.evidence_tables import setting
 from cifar_tricks.files import write_atomically
 from cifar_tricks.interval_charts import Row, common_domain, interval_chart
 from cifar_tricks.markdown import TEMPLATES
@@ -96,7 +97,7 @@ def _parts(
         "sampled_rows": page_classes.sampling_rows(predictions, context["sampled"]),
         "curves": {
             "points": results.curve_points(tricks),
-            "colours": page_charts.trick_tokens(study.params.tricks),
+            "colours": page_charts.trick_colours(study.params.tricks),
         },
         "curve_rows": results.curve_rows(tricks),
         "ladder_rows": results.ladder_rows(study),
@@ -118,12 +119,12 @@ def _charts(study: Study, family: Family, context: dict[str, Any], folder: Path)
         for model in study.params.models
     }
     every = [row for rows in by_model.values() for row in rows]
-    axis = "difference in test accuracy from the baseline"
-    tokens = page_charts.trick_tokens(study.params.tricks)
-    charts = {"curves": page_charts.curves_chart(tokens)} | {
+    axis = "difference in test accuracy"
+    colours = page_charts.trick_colours(study.params.tricks)
+    charts = {"curves": page_charts.curves_chart(colours)} | {
         f"effects-{model}": interval_chart(
             rows,
-            title=f"{model}: {axis}, per trick, with the original report's values. {_said(rows)}",
+            title=f"{model}: {axis} from the baseline, and the original report's. {_said(rows)}",
             axis=axis,
             domain=common_domain(every, include=(0.0,)),
         )
@@ -149,11 +150,11 @@ def _charts(study: Study, family: Family, context: dict[str, Any], folder: Path)
             )
     effects = context["sensitivity"].effects
     if effects:
-        labels = [e.result.variant.trick for e in effects]
+        labels = [f"{e.result.variant.model}: {setting(study, e.result)}" for e in effects]
         rows = page_evidence.effect_rows(study, effects, labels)
         charts["sensitivity"] = interval_chart(
             rows,
-            title=f"Other settings: {axis}. {_said(rows)}",
+            title=f"Other settings: {axis} from the baseline. {_said(rows)}",
             axis=axis,
             domain=common_domain(rows, include=(0.0,)),
         )

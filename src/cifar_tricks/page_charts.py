@@ -1,7 +1,7 @@
 """The page's charts, as Vega-Lite specifications.
 
-Colours are written as tokens such as ``@ink``: the page's script puts in the value that its style
-sheet gives them, so that charts follow the light and the dark theme.
+Colours are variables of the page's style sheet, such as ``var(--ink)``: charts follow the light and
+the dark theme, and print dark on white, without being drawn again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def make_spec(title: str, height: int) -> Spec:
     }
 
 
-def trick_tokens(tricks: Iterable[str]) -> dict[str, str]:
+def trick_colours(tricks: Iterable[str]) -> dict[str, str]:
     """The colour of each trick, in the order of params.yaml; the same as in the figures."""
     others = [name for name in tricks if name != "baseline"]
-    numbered = {name: f"@trick{place % NUM_COLOURS}" for place, name in enumerate(others)}
-    return {"baseline": "@ink"} | numbered
+    numbered = {name: f"var(--trick{place % NUM_COLOURS})" for place, name in enumerate(others)}
+    return {"baseline": "var(--ink)"} | numbered
 
 
 def curves_chart(colours: dict[str, str]) -> Spec:
@@ -37,7 +37,7 @@ def curves_chart(colours: dict[str, str]) -> Spec:
     name, x (epochs), y and seed ("" for the mean).
 
     Args:
-        colours: token by name.
+        colours: by name.
     """
     line = {
         "x": {
@@ -75,17 +75,21 @@ def heat_map(cells: Sequence[Spec], names: Sequence[str], *, title: str) -> Spec
     """
     x = {"field": "predicted", "sort": [*names], "title": "predicted", "axis": {"labelAngle": -40}}
     place = {"x": x, "y": {"field": "actual", "sort": [*names], "title": "actual"}}
-    shade = {"field": "share", "type": "quantitative", "legend": None}
-    scale = {"domain": [0, 1], "range": ["@paper", "@heat"], "type": "sqrt", "interpolate": "rgb"}
-    dark = {"test": "datum.share > 0.35", "value": "@onheat"}
+    scale = {"domain": [0, 1], "range": [0, 1], "type": "sqrt"}
+    shade = {"field": "share", "type": "quantitative", "legend": None, "scale": scale}
+    # Where the text has about the same contrast in both colours, in both themes.
+    dark = {"test": "datum.share > 0.5", "value": "var(--onheat)"}
     return make_spec(title, 400) | {
         "data": {"values": [*cells]},
         "layer": [
-            {"mark": "rect", "encoding": place | {"color": shade | {"scale": scale}}},
+            {
+                "mark": {"type": "rect", "color": "var(--heat)"},
+                "encoding": place | {"fillOpacity": shade},
+            },
             {
                 "mark": {"type": "text", "fontSize": 11},
                 "encoding": place
-                | {"text": {"field": "text"}, "color": {"condition": dark, "value": "@ink"}},
+                | {"text": {"field": "text"}, "color": {"condition": dark, "value": "var(--ink)"}},
             },
         ],
     }
@@ -99,7 +103,7 @@ def reliability_chart(bins: Sequence[Spec], *, title: str) -> Spec:
         title: what the chart shows.
     """
     unit: Spec = {"type": "quantitative", "scale": {"domain": [0, 1]}}
-    x = unit | {"field": "confidence", "title": "confidence"}
+    x = unit | {"field": "confidence", "title": "confidence", "axis": {"tickCount": 5}}
     y = unit | {"field": "accuracy", "title": "accuracy"}
     size = {
         "field": "images",
@@ -108,8 +112,8 @@ def reliability_chart(bins: Sequence[Spec], *, title: str) -> Spec:
         "scale": {"range": [15, 400]},
     }
     diagonal = [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]
-    dashed = {"type": "line", "strokeDash": [4, 4], "color": "@muted"}
-    dots = {"type": "point", "filled": True, "color": "@better", "opacity": 1}
+    dashed = {"type": "line", "strokeDash": [4, 4], "color": "var(--muted)"}
+    dots = {"type": "point", "filled": True, "color": "var(--better)", "opacity": 1}
     shown = [{"field": name, "format": ".3~f"} for name in ("images", "confidence", "accuracy")]
     return make_spec(title, 300) | {
         "layer": [

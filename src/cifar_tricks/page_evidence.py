@@ -39,7 +39,7 @@ def factorial_rows(factorial: Factorial) -> list[Row]:
     """A line per main effect and interaction."""
     return [
         Row(
-            label=" x ".join(contrast.tricks),
+            label=" \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
             mean=contrast.comparison.summary.mean,
             interval=bounds(contrast.comparison),
             tone=_sign(contrast.comparison.summary.mean, contrast.adjusted_p),
@@ -100,7 +100,7 @@ def factorial_table_rows(factorial: Factorial) -> list[TableRow]:
     """Main effects and interactions."""
     return [
         {
-            "effect": " x ".join(contrast.tricks),
+            "effect": " \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
             "kind": "main effect" if len(contrast.tricks) == 1 else "interaction",
             "difference": signed_number(contrast.comparison.summary.mean),
             "95% interval": interval(contrast.comparison.summary.interval),

@@ -5,34 +5,25 @@
   const root = document.documentElement;
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
-  // Colours: a string "@name" in a chart stands for the style sheet's value of --name.
-  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
-  const coloured = (value) => {
-    if (typeof value === "string" && value.startsWith("@")) return colour(value.slice(1)) || value;
-    if (Array.isArray(value)) return value.map(coloured);
-    if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, coloured(part)]));
-    }
-    return value;
-  };
-  const config = () => ({
+  // Labels beside a chart take half of its width at most.
+  const config = (width) => ({
     background: "transparent",
     font: "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
     view: { stroke: null },
-    text: { color: colour("muted") },
+    text: { color: "var(--muted)" },
     axis: {
-      labelColor: colour("ink"), titleColor: colour("muted"), gridColor: colour("line"),
-      domainColor: colour("line"), tickColor: colour("line"), titleFontWeight: 400,
-      labelFontSize: 12, titleFontSize: 12, labelLimit: 190, gridOpacity: 0.7,
+      labelColor: "var(--ink)", titleColor: "var(--muted)", gridColor: "var(--line)",
+      domainColor: "var(--line)", tickColor: "var(--line)", titleFontWeight: 400, titlePadding: 8,
+      labelFontSize: 12, titleFontSize: 12, labelLimit: Math.round(width / 2), gridOpacity: 0.7,
     },
   });
 
   const draw = async (place, spec) => {
     const options = {
-      actions: false, renderer: "svg", config: config(), tooltip: { theme: "dark" },
+      actions: false, renderer: "svg", config: config(place.clientWidth), tooltip: { theme: "dark" },
       logLevel: 1, // errors only: that no curve is chosen deserves no warning
     };
-    await window.vegaEmbed(place, coloured(spec), options);
+    await window.vegaEmbed(place, spec, options);
     // One picture with its description: the marks inside have no names worth reading one by one.
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", spec.description);
@@ -82,19 +73,19 @@
     root.dataset.theme = isDark() ? "light" : "dark";
     remember(root.dataset.theme);
     label();
-    drawAll();
   });
-  prefersDark.addEventListener("change", () => { label(); drawAll(); });
+  prefersDark.addEventListener("change", label);
 
   // Tables that sort: numbers by their value, what is missing last.
   const key = (row, column) => {
-    const text = row.cells[column].textContent.trim();
-    const number = parseFloat(text.replace("\u2212", "-").replace(/^< /, ""));
-    return text === "" || text === "\u2014" ? null : Number.isNaN(number) ? text : number;
+    const cell = row.cells[column];
+    const text = cell.textContent.trim();
+    if (text === "" || text === "\u2014" || cell.querySelector(".flaw")) return null;
+    return cell.classList.contains("gt_right") ? parseFloat(text.replace("\u2212", "-").replace(/^< /, "")) : text;
   };
   const compare = (a, b) => {
     if (a === null || b === null) return (a === null) - (b === null);
-    return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+    return typeof a === "number" && typeof b === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
   };
   document.querySelectorAll(".sortable table").forEach((table) => {
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
@@ -120,6 +111,15 @@
     if (target instanceof HTMLDetailsElement) { target.open = true; target.scrollIntoView(); }
   };
   addEventListener("hashchange", open);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+  // The second click on the same link changes no hash.
+  addEventListener("click", (event) => {
+    if (event.target.closest("a")?.getAttribute("href") === location.hash) open();
+  });
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((part) => { part.open = true; });
+  });
+  addEventListener("afterprint", () => closed.forEach((part) => { part.open = false; }));
   drawAll().then(() => { root.dataset.ready = "1"; open(); });
 })();
