@@ -42,7 +42,7 @@ ui: setup ## compare the runs in MLflow (PORT=5000)
 	@python -m cifar_tricks.ui
 
 predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
-	@python -m cifar_tricks.predict "$(IMAGE)"
+	@python -m cifar_tricks.predict "$$IMAGE"
 
 # Of all the columns, these and the parameters that differ; --md, because DVC's own table leaves out
 # what does not fit into 80 characters where it is not written to a terminal.
@@ -50,7 +50,7 @@ SHOWN := test_accuracy|validation_accuracy|model$$|trick$$
 DROPPED := .*/|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
 
 experiments: setup ## DVC's experiments in a narrow table
-	@dvc exp show --no-pager --md --precision 4 --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
+	@dvc exp show --no-pager --md --precision 4 --hide-workspace --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
 
 bench: setup ## images per second beside the usual DataLoader loop
 	python benchmarks/trainers.py

@@ -120,6 +120,26 @@ def test_damage_is_told(root: Path) -> None:
         load_classifier(FOLDER)
 
 
+def test_a_description_cannot_call_what_it_likes(root: Path) -> None:
+    about = json.loads((FOLDER / "model.json").read_text())
+    for target in ("os.system", "torch.nn.init.zeros_", "torch.nn.functional.relu", "torch.load"):
+        about["net"]["activation"] = {"target": target, "arguments": {"command": "touch canary"}}
+        (FOLDER / "model.json").write_text(json.dumps(about))
+        with pytest.raises(UserError, match=rf"net.activation = {target}: not a layer"):
+            load_classifier(FOLDER)
+    assert not Path("canary").exists()
+
+
+def test_it_runs_at_the_precision_of_the_study(root: Path) -> None:
+    images = np.random.default_rng(2).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    exact = load_classifier(FOLDER).probabilities(images)
+    about = json.loads((FOLDER / "model.json").read_text())
+    assert about["precision"] == "fp32"
+    (FOLDER / "model.json").write_text(json.dumps({**about, "precision": "bf16"}))
+    rounded = load_classifier(FOLDER).probabilities(images)
+    assert 0 < np.abs(exact - rounded).max() < 0.05
+
+
 def test_a_study_without_a_result_has_no_champion(tmp_path: Path) -> None:
     lost = {(key, 0) for key in ("model1-baseline", "model1-augment", "model1-leaky_relu")}
     with make_study(tmp_path, seeds=(0,), models=("model1",), improve="{}", diverged=lost) as study:
@@ -165,6 +185,8 @@ def test_it_is_registered_once_and_answers_the_same(
     with pytest.raises(UserError, match="not logged"):
         register("quick", folder)
     metrics = json.loads((folder / "metrics.json").read_bytes())
+    before = {path.name for path in Path().iterdir()} | {"mlflow.db", "mlflow.db.lock"}
+    before.add("mlartifacts")
     track(load_params(), [*metrics["variants"]], metrics, folder=folder)
     assert [register("quick", folder), register("quick", folder)] == ["1", "1"]
 
@@ -186,8 +208,14 @@ def test_it_is_registered_once_and_answers_the_same(
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 32, 32, 3)
     logged = Path(mlflow.artifacts.download_artifacts(champion_uri("quick")))
     assert not [*logged.rglob("*.pkl")]
-    # Other weights are another version, and the alias moves on.
-    about = json.loads((FOLDER / "model.json").read_text())
-    (FOLDER / "model.json").write_text(json.dumps({**about, "weights_sha256": "0" * 64}))
+    # Other weights are another version. An experiment leaves the alias where it is.
+    about, run = json.loads((FOLDER / "model.json").read_text()), read_run("quick", "improve-best")
+    (other,) = {result.weights_sha256 for result in run.seeds.values()} - {about["weights_sha256"]}
+    (FOLDER / "model.json").write_text(json.dumps({**about, "weights_sha256": other}))
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-goat")
+    assert register("quick", folder) == "2"
+    assert str(client.get_model_version_by_alias(name, "champion").version) == "1"
+    monkeypatch.delenv("DVC_EXP_NAME")
     assert register("quick", folder) == "2"
     assert str(client.get_model_version_by_alias(name, "champion").version) == "2"
+    assert {path.name for path in Path().iterdir()} == before

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,10 +18,13 @@ from conftest import ROOT, make_recipe
 
 from cifar_tricks import store, tracking
 from cifar_tricks.errors import UserError
+from cifar_tricks.labels import run_tags
 from cifar_tricks.params import load_params
+from cifar_tricks.repro import stage_name
 from cifar_tricks.runs import (
     Run,
     SeedResult,
+    read_run,
     run_folder,
     seed_folder,
     to_json,
@@ -30,6 +33,7 @@ from cifar_tricks.runs import (
 )
 from cifar_tricks.schema import Params
 from cifar_tricks.tracking import Tracked, run_ids, track
+from cifar_tricks.variants import variants
 
 REPORT = Path("reports/quick")
 PLACE = "a folder with ümlauts"
@@ -186,6 +190,7 @@ def test_tags_and_params_say_what_was_run(
     }  # fmt: skip
     assert parent.data.tags.items() >= {**expected, "seed": "0, 1"}.items()
     assert first.data.tags.items() >= {"seed": "0", "device_name": "a CPU"}.items()
+    assert first.data.tags["weights_sha256"] == "0" * 64
     assert parent.data.params.items() <= first.data.params.items()
     some = {"net.filters": "8, 8", "net.norm_2d": "none", "optimizer.target": "torch.optim.SGD"}
     some |= {"optimizer.arguments.lr": "0.05", "batch_size": "16", "tricks": "adam"}
@@ -196,13 +201,41 @@ def test_tags_and_params_say_what_was_run(
     ) in (40, 64)
 
 
+def test_the_stage_of_every_variant_is_the_pipelines(params: Params, root: Path) -> None:
+    for variant in variants(params).values():
+        write_variant(variant.key)
+        run = replace(
+            read_run("quick", variant.key), group=variant.group, model=variant.model,
+            trick=variant.trick,
+        )  # fmt: skip
+        assert run_tags(run, {})["dvc.stage"] == stage_name(variant)
+
+
+def test_an_older_view_of_the_run_table_is_replaced(params: Params, root: Path) -> None:
+    from mlflow import MlflowClient
+
+    scores = {"model1-adam": write_variant("model1-adam", seeds=[0])}
+    log(params, scores)
+    client = MlflowClient(tracking_uri=store.find_store().uri)
+    number = client.get_experiment_by_name("cifar-tricks/quick").experiment_id
+    client.set_experiment_tag(number, store.VIEW_TAG, "{}")
+    client.set_experiment_tag(number, "mlflow.note.content", "a note of the user")
+    log(params, scores)
+    tags = client.get_experiment(number).tags
+    assert tags[store.VIEW_TAG] == store.EXPERIMENT_TAGS[store.VIEW_TAG]
+    assert tags["mlflow.note.content"] == "a note of the user"
+
+
 def test_a_variant_has_the_means_of_its_seeds(params: Params, root: Path) -> None:
     log(params, {"model1-adam": write_variant("model1-adam")})
     (parent,), children = logged(), logged("seed")
+    assert parent.data.metrics["num_seeds"] == 2
+    assert "num_seeds" not in children[0].data.metrics
     for name in ("test_accuracy", "test_loss", "validation_accuracy"):
         values = [run.data.metrics[name] for run in children]
         assert parent.data.metrics[name] == pytest.approx(fmean(values))
-        assert parent.data.metrics[f"std/{name}"] == pytest.approx(stdev(values))
+        spread = parent.data.metrics[f"std/{name}"]
+        assert spread == pytest.approx(stdev(values), abs=1e-4) == round(spread, 4)
     assert parent.data.metrics["num_parameters"] == 1234
     assert children[1].data.metrics.items() >= {"steps": 4, "best_step": 4}.items()
     assert children[0].data.metrics["images_per_second"] == 100
@@ -353,17 +386,17 @@ def told(params: Params, variants: dict[str, Any]) -> str:
     return message
 
 
-def test_a_locked_store_istold_in_one_line(params: Params, root: Path, held: None) -> None:
+def test_a_locked_store_is_told_in_one_line(params: Params, root: Path, held: None) -> None:
     message = told(params, {"model1-adam": write_variant("model1-adam")})
     assert f"sqlite:///{root}/mlflow.db" in message and "locked" in message
 
 
-def test_a_damaged_store_istold_in_one_line(params: Params, bare: Path) -> None:
+def test_a_damaged_store_is_told_in_one_line(params: Params, bare: Path) -> None:
     (bare / "mlflow.db").write_bytes(b"no database " * 100)
     assert "not a database" in told(params, {"model1-adam": write_variant("model1-adam")})
 
 
-def test_a_server_that_is_down_istold_in_one_line_without_its_password(
+def test_a_server_that_is_down_is_told_in_one_line_without_its_password(
     params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:1")
@@ -396,8 +429,8 @@ def test_a_run_without_notes_is_logged(params: Params, root: Path) -> None:
     assert "images_per_second" not in logged()[0].data.metrics
 
 
-def test_only_three_modules_import_mlflow() -> None:
+def test_only_four_modules_import_mlflow() -> None:
     importing = re.compile(r"^\s*(import|from) mlflow\b", re.MULTILINE)
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
     named = {file.name for file in files if importing.search(file.read_text())}
-    assert named == {"tracking.py", "registry.py", "serving.py"}
+    assert named == {"tracking.py", "registry.py", "serving.py", "ui_server.py"}

@@ -87,9 +87,7 @@ def test_without_a_store_one_line_says_what_to_do(tmp_path: Path) -> None:
     process = _ui(tmp_path)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
-    assert errors.startswith("error: no runs are logged yet") and errors.endswith(
-        "make repro first\n"
-    )
+    assert errors.startswith("error: no runs are logged yet") and "make repro first" in errors
     assert not (tmp_path / "mlflow.db").exists()
 
 

@@ -69,6 +69,7 @@ def _choose(study: Study, best: Result) -> tuple[dict[str, Any], dict[str, Any]]
         "std": result.std,
         "test_accuracy": best.scores["test_accuracy"][seed],
         "validation_accuracy": result.validation_accuracy,
+        "precision": run.recipe["precision"],
         "num_parameters": run.num_parameters,
         "weights_sha256": arrays.sha256,
         "data": run.data,

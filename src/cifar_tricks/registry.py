@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,8 @@ from cifar_tricks.arrays import read_arrays
 from cifar_tricks.champion import CARD
 from cifar_tricks.classifier import DESCRIPTION
 from cifar_tricks.errors import UserError
-from cifar_tricks.store import find_store
-from cifar_tricks.tracking import open_store, run_ids, told_in_one_line
+from cifar_tricks.store import experiment_name, find_store
+from cifar_tricks.tracking import open_store, told_in_one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,18 +51,33 @@ def register(scale: str, folder: Path) -> str:
         raise UserError(f"{path} cannot be read: dvc repro champion writes it") from error
     if about["key"] is None:
         return ""
-    _, runs = run_ids(scale, [about["key"]])
-    if about["key"] not in runs:
-        raise UserError(f"{about['key']} is not logged in MLflow: dvc repro --force track")
     store = find_store()
     with told_in_one_line(store), store.lock():
         client, name = open_store(store), registered_name(scale)
         found = _find(client, name, about["weights_sha256"])
         if found is None:
-            source = _log_model(client, runs[about["key"]], folder)
-            found = _create(client, name, source, runs[about["key"]], about, folder)
-        client.set_registered_model_alias(name, ALIAS, found)
+            run = _run_of(client, scale, about)
+            found = _create(client, name, _log_model(client, run, folder), run, about, folder)
+        # An experiment registers its net, but the champion is the study's.
+        if "DVC_EXP_NAME" not in os.environ or not _has_champion(client, name):
+            client.set_registered_model_alias(name, ALIAS, found)
     return found
+
+
+def _run_of(client: MlflowClient, scale: str, about: dict[str, Any]) -> str:
+    """The logged run of the seed that trained these weights."""
+    experiment = client.get_experiment_by_name(experiment_name(scale))
+    where = f"tags.role = 'seed' and tags.weights_sha256 = '{about['weights_sha256']}'"
+    found = (
+        client.search_runs([experiment.experiment_id], where, max_results=1) if experiment else []
+    )
+    if not found:
+        raise UserError(f"{about['key']} is not logged in MLflow: dvc repro --force track")
+    return str(found[0].info.run_id)
+
+
+def _has_champion(client: MlflowClient, name: str) -> bool:
+    return ALIAS in client.get_registered_model(name).aliases
 
 
 def _find(client: MlflowClient, name: str, sha256: str) -> str | None:
@@ -78,8 +94,6 @@ def _log_model(client: MlflowClient, run: str, folder: Path) -> str:
 
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "model"
-        # Without a tracking address of its own MLflow would make one in the current folder.
-        mlflow.set_tracking_uri(find_store().uri)
         mlflow.pyfunc.save_model(
             str(target),
             python_model=str(Path(__file__).with_name("serving.py")),

@@ -26,6 +26,8 @@ HOST = "127.0.0.1"
 FIRST_PORT = 5000
 BASELINE = "model1-baseline"
 START_SECONDS = 120
+# DVC takes `track` for done where only its store was deleted.
+LOG_THEM = "make repro first, or dvc repro --force --single-item track"
 # The server only shows: it runs no jobs and loads no pickles.
 SERVER_ENVIRONMENT = {
     **ENVIRONMENT,
@@ -56,7 +58,7 @@ def _interrupt(*_: object) -> None:
 def _show(scale: str) -> int:
     store = find_store()
     if not store.exists:
-        raise UserError(f"no runs are logged yet in {store.name}: make repro first")
+        raise UserError(f"no runs are logged yet in {store.name}: {LOG_THEM}")
     if store.uri.startswith(("http://", "https://")):
         _print_links(page_links(scale, store.name.rstrip("/")))
         return 0
@@ -110,7 +112,7 @@ def page_links(scale: str, address: str) -> dict[str, str]:
     keys = [BASELINE, *_best(scale)]
     experiment, found = run_ids(scale, keys)
     if not experiment:
-        raise UserError(f"no runs of scale {scale} are logged yet: make repro first")
+        raise UserError(f"no runs of scale {scale} are logged yet: {LOG_THEM}")
     runs = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     links = {"All runs": f"{runs}&viewStateShareKey={VIEW_NAME}"}
     if len(found) == 2:

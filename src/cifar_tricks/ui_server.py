@@ -15,6 +15,12 @@ from typing import Any
 STORE_SETTINGS = ("_MLFLOW_SERVER_FILE_STORE", "_MLFLOW_SERVER_REGISTRY_STORE")
 ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 REFUSED = "/mlflow/assistant"
+# In a fresh profile its panel would open over a quarter of the page, and its button leads nowhere.
+HEAD = b"<head>"
+HIDDEN = (
+    b'<script>localStorage["mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"] = "true"</script>'
+    b"<style>[data-assistant-ui] { display: none !important }</style>"
+)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -23,16 +29,34 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def without_assistant(application: Application) -> Application:
-    """The application, which answers 404 to all that is addressed to the assistant."""
+    """The application, which answers 404 to all that is addressed to the assistant, and whose pages
+    do not show it."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and REFUSED in scope["path"]:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
+        elif scope["type"] == "http" and scope["path"] == "/":
+            await application(scope, receive, _hiding(send))
         else:
             await application(scope, receive, send)
 
     return serve
+
+
+def _hiding(send: Send) -> Send:
+    """Adds HIDDEN to the head of the page that is sent."""
+
+    async def changed(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            # The length changes; without it the page is sent in chunks.
+            headers = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            message = {**message, "headers": headers}
+        elif HEAD in message.get("body", b""):
+            message = {**message, "body": message["body"].replace(HEAD, HEAD + HIDDEN, 1)}
+        await send(message)
+
+    return changed
 
 
 def main(uri: str, host: str, port: int) -> None:

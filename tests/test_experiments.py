@@ -1,0 +1,73 @@
+"""DVC's own views of experiments, on a real repository: the table, and curves in one chart."""
+
+import json
+import re
+import shutil
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from test_pipeline import Repository
+
+METRICS = "reports/experiment/metrics.json"
+SLOPES = {"leaky": 0.1, "steep": 0.4}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two experiments with leaky ReLU, in a clone that trained nothing else."""
+    repository = Repository(tmp_path_factory.mktemp("experiments"))
+    for name in ("Makefile", "requirements.lock", "requirements-bootstrap.lock"):
+        shutil.copyfile(ROOT / name, repository.folder / name)
+    (repository.folder / ".venv").mkdir()
+    (repository.folder / ".venv/installed").touch()  # make setup has nothing to do
+    repository.commit()
+    for name, slope in SLOPES.items():
+        change = ("-S", "trick=leaky_relu", "-S", f"tricks.leaky_relu.negative_slope={slope}")
+        repository.run("dvc", "exp", "run", "-n", name, *change, "experiment")
+    return repository
+
+
+def metrics(repository: Repository, name: str) -> dict[str, Any]:
+    content = repository.run("git", "show", f"{revision(repository, name)}:{METRICS}")
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def revision(repository: Repository, name: str) -> str:
+    references = repository.run("git", "for-each-ref", "refs/exps").splitlines()
+    return next(line.split()[0] for line in references if line.endswith(f"/{name}"))
+
+
+def test_the_table_is_narrow_and_shows_what_differs(repository: Repository) -> None:
+    output = repository.run("make", "--silent", "experiments")
+    lines = [line for line in output.splitlines() if line.startswith("|")]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert header == [
+        "Experiment", "test_accuracy", "validation_accuracy", "model", "trick",
+        "tricks.leaky_relu.negative_slope",
+    ]  # fmt: skip
+    assert max(map(len, lines)) <= 140
+    shown = {name: row for row in rows for name in SLOPES if f"[{name}]" in row[0]}
+    assert shown.keys() == SLOPES.keys()
+    for name, (_, test, validation, *rest) in shown.items():
+        found = metrics(repository, name)
+        assert float(test) == pytest.approx(found["test_accuracy"], abs=1e-4)
+        assert float(validation) == pytest.approx(found["validation_accuracy"], abs=1e-4)
+        assert rest == ["model1", "leaky_relu", str(SLOPES[name])]
+
+
+def test_two_experiments_have_their_curves_in_one_chart(repository: Repository) -> None:
+    repository.run("dvc", "plots", "diff", *SLOPES)
+    page = (repository.folder / "dvc_plots/index.html").read_text()
+    specs = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*?\});\s*vega", page, re.S)]
+    charts = {spec["title"]["text"]: spec for spec in specs if "title" in spec}
+    for value in ("loss", "accuracy"):
+        spec = charts[f"Experiment: {value}"]
+        rows = spec["data"]["values"]
+        curves = {(row["rev"], row["field"]) for row in rows}
+        fields = (f"train_{value}", f"validation_{value}")
+        assert curves == {(name, field) for name in SLOPES for field in fields}
+        assert len(rows) == len(curves) * 4  # two epochs, two validations in each
+        assert '"field": "rev"' in json.dumps(spec["encoding"]["color"])
+        assert '"field": "field"' in json.dumps(spec["encoding"])
