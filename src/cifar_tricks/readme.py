@@ -38,7 +38,8 @@ def fill(text: str) -> str:
 
 
 def results_table(scale: str) -> Markdown:
-    """The comparisons of the tricks at one scale; those without a result are left out."""
+    """The tricks at one scale, after the baseline of their net; those without a result are left
+    out."""
     path = Path("reports") / scale / "comparisons.csv"
     try:
         rows = pd.read_csv(path)
@@ -47,7 +48,18 @@ def results_table(scale: str) -> Markdown:
     shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
     header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
     header += ["original", "its claim is"]
-    return table(header, [_cells(row) for row in shown.itertuples()], "llrrrrrrl")
+    cells = []
+    for _, of_net in shown.groupby("model", sort=False):
+        cells += [_baseline(of_net.iloc[0]), *(_cells(row) for row in of_net.itertuples())]
+    return table(header, cells, "llrrrrrrl")
+
+
+def _baseline(row: pd.Series) -> list[str]:
+    """Of the net of this comparison."""
+    original = row.original_accuracy - row.original_difference
+    theirs = "—" if pd.isna(original) else f"{original:.4f}"
+    accuracy = f"{row.baseline_accuracy:.4f}"
+    return [row.model, "baseline", str(row.n), accuracy, "", "", "", theirs, ""]
 
 
 def _cells(row: pd.Series) -> list[str]:
@@ -62,9 +74,15 @@ def _cells(row: pd.Series) -> list[str]:
         _signed(row.difference),
         "—" if pd.isna(row.difference_low) else f"{low} to {high}",
         "—" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
-        _signed(row.original_difference),
+        _original(row),
         "—" if pd.isna(row.verdict) else row.verdict,
     ]
+
+
+def _original(row: pd.Series) -> str:
+    if pd.isna(row.original_difference):
+        return "—"
+    return f"{row.original_accuracy:.4f} ({_signed(row.original_difference)})"
 
 
 def _signed(value: float) -> str:
