@@ -46,12 +46,21 @@ OF_OUR_OWN = [key for key in VARIANTS if not key.startswith("transfer-")]
 
 @pytest.mark.parametrize("key", [key for key in OF_OUR_OWN if "kaiming" not in key])
 def test_initial_weights_are_shared_where_names_and_shapes_agree(key: str) -> None:
-    baseline = build_net(VARIANTS["model1-baseline"].recipe.net, seed=3, device=CPU).state_dict()
+    own = VARIANTS[f"{VARIANTS[key].model}-baseline"].recipe.net
+    baseline = build_net(own, seed=3, device=CPU).state_dict()
     other = build_net(VARIANTS[key].recipe.net, seed=3, device=CPU).state_dict()
     shared = [name for name in other if is_shared(name, other, baseline)]
-    assert "head.weight" in shared
+    assert shared
     for name in shared:
         assert torch.equal(other[name], baseline[name])
+
+
+def test_the_heads_of_both_nets_start_alike() -> None:
+    first, second = (
+        build_net(VARIANTS[f"{model}-baseline"].recipe.net, seed=3, device=CPU).state_dict()
+        for model in ("model1", "model2")
+    )
+    assert torch.equal(first["head.weight"], second["head.weight"])
 
 
 def test_default_initial_weights_have_the_distribution_of_pytorch() -> None:

@@ -25,9 +25,9 @@ ORIGINAL: dict[str, Any] = {
 SEED: dict[str, Any] = {
     "marker": "o",
     "linestyle": "none",
-    "markersize": 5,
+    "markersize": 4.5,
     "markeredgecolor": "white",
-    "markeredgewidth": 0.8,
+    "markeredgewidth": 0.6,
 }
 MEAN: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 9}
 INTERVAL: dict[str, Any] = {"linewidth": 2.2, "solid_capstyle": "butt"}
@@ -95,11 +95,14 @@ def draw_improve(figure: Figure, study: Study) -> None:
 
 
 def draw_dots(ax: Any, rows: Sequence[DotRow]) -> None:
-    """Rows from top to bottom: seeds as small dots, their mean as a large one with its 95% interval
-    (t) as a line, the original's value as a hollow diamond, or in words what is wrong."""
+    """Rows from top to bottom: the mean as a large dot with its 95% interval (t) as a line, single
+    seeds as small dots below, the original's value as a hollow diamond, or in words what is wrong.
+    """
+    # Out of each other's way, where there is an interval to be seen.
+    aside = 0.24 if any(len(row.values) > 1 for row in rows) else 0.0
     for place, row in enumerate(rows):
         if row.original is not None:
-            ax.plot(row.original, place, zorder=6, **ORIGINAL)
+            ax.plot(row.original, place - aside, zorder=6, **ORIGINAL)
         if row.flaw:
             style = {
                 "color": GRAY,
@@ -110,7 +113,8 @@ def draw_dots(ax: Any, rows: Sequence[DotRow]) -> None:
             }
             ax.text(0.99, place, row.flaw, transform=ax.get_yaxis_transform(), **style)
         if len(row.values) > 1:
-            ax.plot(row.values, [place] * len(row.values), color=row.colour, zorder=5, **SEED)
+            below = [place + aside] * len(row.values)
+            ax.plot(row.values, below, color=row.colour, zorder=5, **SEED)
         if row.values:
             summary = summarise(row.values)
             if bounds := summary.interval:
