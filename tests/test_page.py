@@ -221,3 +221,13 @@ def test_only_numbers_get_minus_signs() -> None:
     row = {"name": "ResNet-18", "value": "-0.1 to -0.2", "hash": "ab-1"}
     html = str(html_table([row], name="t-x", caption="c", numbers=["value", "hash"]))
     assert Page(html).rows["t-x"][1] == ["ResNet-18", "\u22120.1 to \u22120.2", "ab-1"]
+
+
+def test_a_study_that_has_only_begun_shows_what_it_has(tmp_path: Path) -> None:
+    missing = {"model1-baseline", "model1-augment", "model1-leaky_relu", "improve-both"}
+    with make_study(tmp_path, missing={*missing, "improve-wider"}) as study:
+        page, report = build(study), (FOLDER / "report.md").read_text()
+    assert '<input type="radio" name="net" value="narrow" checked>' in page
+    for text in (page, report):
+        assert "No step has a result at this scale yet" in text
+        assert "No step passes" not in text

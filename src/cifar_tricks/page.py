@@ -89,6 +89,7 @@ def _parts(
     best = study.best if context["has_classes"] else None
     cells = page_classes.confusion(predictions, best) if best else []
     compared = [study.baseline(best), best] if best else []
+    points = results.curve_points(tricks)
     fallback = folder / "figures/overview.png"
     return {
         "answer": page_evidence.answer(study, family),
@@ -96,7 +97,9 @@ def _parts(
         "overview": page_evidence.overview_rows(study, family),
         "sampled_rows": page_classes.sampling_rows(predictions, context["sampled"]),
         "curves": {
-            "points": results.curve_points(tricks),
+            "points": points,
+            # Shown first: a net that has curves.
+            "net": next((point["net"] for point in points), next(iter(study.params.models))),
             "colours": page_charts.trick_colours(study.params.tricks),
         },
         "curve_rows": results.curve_rows(tricks),

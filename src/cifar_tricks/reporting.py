@@ -98,6 +98,7 @@ def _context(
         "near_duplicates": int(predictions.index.isin(near_duplicates()).sum()),
         "flawed": [result for result in study.results.values() if result.flaw],
         "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
+        "climbed": any(result.values("test_accuracy") for result in study.group("improve")),
         "goal": GOAL,
         "devices": sorted({f"{run.device} ({run.device_name})" for run in runs}),
         "torch": sorted({run.torch for run in runs}),
