@@ -1,15 +1,19 @@
 """The graph on a real DVC repository: what runs again after which change, and experiments."""
 
 import ast
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import torchvision
@@ -111,7 +115,7 @@ class Repository:
         self.run("dvc", "commit", "--quiet", "--force", "download")
         self.commit()
 
-    def run(self, *command: str, code: int = 0) -> str:
+    def run(self, *command: str, code: int = 0, stdout: IO[str] | int = subprocess.PIPE) -> str:
         scripts = Path(sys.executable).parent
         environment = {
             **os.environ,
@@ -125,12 +129,12 @@ class Repository:
             command,
             cwd=self.folder,
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert done.returncode == code, done.stdout
-        return done.stdout
+        return done.stdout or ""
 
     def repro(self, *arguments: str) -> set[str]:
         """Runs `dvc repro`; the names of the stages that ran."""
@@ -297,20 +301,34 @@ def test_a_fresh_clone_trains_only_the_variant_of_its_experiment(
     assert "evaluate" not in stages_run(output)
 
 
+@contextlib.contextmanager
+def queue_workers(repository: Repository) -> Iterator[None]:
+    """Two of DVC's workers, which are ended afterwards: now and then they do not end themselves."""
+    # With a pipe for its output one would wait for the workers, who inherit it.
+    with (repository.folder / ".dvc/tmp/queue.log").open("w") as log:
+        command = ("dvc", "queue", "start", "-j", "2")
+        repository.run(*command, stdout=log)
+    yield
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            command = process.info["cmdline"] or ()
+            if "queue" in " ".join(command) and process.cwd() == str(repository.folder):
+                process.kill()
+
+
 def test_queued_experiments(repository: Repository) -> None:
     names = ("dvc", "exp", "run", "--queue", "-S")
     output = repository.run(*names, "trick=baseline,leaky_relu", "-S", "model=model1,model2")
     assert output.count("Queued experiment") == 4
-    repository.run("dvc", "queue", "start", "-j", "2")
-    for _ in range(240):
-        status = repository.run("dvc", "queue", "status")
-        if not any(word in status for word in ("Queued", "Running")):
-            break
-        subprocess.run(["sleep", "0.5"], check=True)
+    with queue_workers(repository):
+        for _ in range(240):
+            status = repository.run("dvc", "queue", "status")
+            if not any(word in status for word in ("Queued", "Running")):
+                break
+            time.sleep(0.5)
     tasks = [line.split()[0] for line in status.splitlines()[1:] if "Failed" in line]
     logs = [repository.run("dvc", "queue", "logs", task)[-1500:] for task in tasks]
     assert status.count("Success") == 4, "\n".join([status, *logs])
-    repository.run("dvc", "queue", "stop")
     # What they logged lies in the main checkout, not in their temporary copies.
     assert (repository.folder / "mlflow.db").exists()
 
