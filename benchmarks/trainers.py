@@ -1,202 +1,266 @@
-"""Images per second of the engine beside the usual DataLoader loop: ``make bench``.
+"""The engine beside the usual trainer and beside the limit: ``make bench``.
 
-The usual loop is what course code and most repositories do: torchvision's CIFAR10, transforms on
-each image, a DataLoader with worker processes, eager fp32, ``loss.item()`` in every step. Both
-train the same net on the same images with the same batch size, optimizer and threads, in turn
-(A B C A B C ...), so that a machine that slows down slows them all.
+Every trainer is a process of its own (worker.py), so that none profits from another's settings, and
+waits while the others run. They take turns (A B C A B C ...), so that a machine that slows down
+slows them all; each ratio is taken within a round. "two at once" are two processes of one thread
+each that run at the same time, as ``make repro`` trains on two cores.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import psutil
 import torch
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import CIFAR10
+from worker import Job
 
-from cifar_tricks.arrays import Arrays, read_arrays
-from cifar_tricks.data import TRAIN_FILE, TrainingData, make_training_data
-from cifar_tricks.errors import UserError
-from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.models import build_net
+from cifar_tricks.backbones import used_backbone
+from cifar_tricks.data import TRAIN_FILE
+from cifar_tricks.machine import choose_device, device_name
 from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Recipe
-from cifar_tricks.trainer import Trainer
 from cifar_tricks.variants import variants
 
-WARM_UP_STEPS = 5
+RESULTS = Path("benchmarks/results.json")
+KEYS = ("reference-baseline", "model1-baseline", "model2-baseline", "improve-best", "transfer")
+USUAL = ("usual, 0 workers", "usual, 2 workers", "usual, two at once")
+BUSY = 0.15  # cores that others may use before a measurement counts as disturbed
 
 
-def usual_trainer(
-    recipe: Recipe, arrays: Arrays, device: torch.device, workers: int
-) -> Callable[[int], float]:
-    """The usual loop; returns a function that runs some steps and gives images per second."""
-    dataset = CIFAR10.__new__(CIFAR10)  # its constructor wants files; these arrays are the same
-    dataset.data = np.ascontiguousarray(arrays["images"].transpose(0, 2, 3, 1))
-    dataset.targets = arrays["labels"].tolist()
-    dataset.target_transform = None
-    dataset.transform = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))]
-    )
-    loader = DataLoader(
-        dataset, recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers
-    )
-    net = torch.nn.Sequential(*_plain_layers(recipe)).to(device)
-    optimizer = recipe.optimizer(net.parameters())
+class Worker:
+    """A process that trains when told to."""
 
-    def run(steps: int) -> float:
-        batches = iter(loader)
-        for step in range(WARM_UP_STEPS + steps):
-            if step == WARM_UP_STEPS:
-                start = time.perf_counter()
-            images, labels = next(batches)
-            images, labels = images.to(device), labels.to(device)
-            loss = F.cross_entropy(net(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        return steps * recipe.batch_size / (time.perf_counter() - start)
-
-    return run
-
-
-def _plain_layers(recipe: Recipe) -> list[torch.nn.Module]:
-    """The layers in the order in which they are usually written: activation, then pooling."""
-    spec, channels = recipe.net, 3
-    layers: list[torch.nn.Module] = []
-    for filters in spec.filters:
-        layers.append(
-            torch.nn.Conv2d(channels, filters, spec.kernel_size, spec.stride, spec.padding)
+    def __init__(self, job: Job) -> None:
+        source = str(Path(__file__).with_name("worker.py"))
+        self.process = subprocess.Popen(
+            [sys.executable, source, json.dumps(asdict(job))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "STARTED": str(time.time())},
         )
-        layers += [spec.norm_2d(filters)] if spec.norm_2d else []
-        layers.append(spec.activation())
-        layers += [torch.nn.MaxPool2d(spec.pool)] if spec.pool else []
-        channels = filters
-    features = channels * spec.feature_map_sizes()[-1] ** 2
-    layers.append(torch.nn.Flatten())
-    for units in spec.hidden:
-        layers.append(torch.nn.Linear(features, units))
-        layers += [spec.norm_1d(units)] if spec.norm_1d else []
-        layers.append(spec.activation())
-        features = units
-    return [*layers, torch.nn.Linear(features, 10)]
+        self.facts = self.answer()
+
+    def tell(self, command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("error: a trainer has ended; its message is above")
+        return dict(json.loads(line))
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.communicate()
 
 
-def engine(recipe: Recipe, data: TrainingData, device: torch.device) -> Callable[[int], float]:
-    """The engine's training step; returns a function like :func:`usual_trainer`'s."""
-    trainer = Trainer(recipe, data, seed=0, device=device)
+class Way:
+    """One or more workers that run at the same time."""
 
-    def run(steps: int) -> float:
-        for step in range(WARM_UP_STEPS + steps):
-            if step == WARM_UP_STEPS:
-                _synchronise(device)
-                start = time.perf_counter()
-            trainer.train_step()
-        _synchronise(device)
-        return steps * recipe.batch_size / (time.perf_counter() - start)
+    def __init__(self, jobs: Sequence[Job], batch_size: int) -> None:
+        self.workers = [Worker(job) for job in jobs]
+        self.images = batch_size * len(jobs)
+        self.steps = 4
+        self.speeds: list[float] = []
+        self.run()  # warm
+        self.others = 0.0
 
-    return run
+    def run(self) -> float:
+        """Images per second of all workers together."""
+        for worker in self.workers:
+            worker.tell(f"steps {self.steps}")
+        seconds = max(worker.answer()["seconds"] for worker in self.workers)
+        return self.steps * self.images / float(seconds)
+
+    def calibrate(self, seconds: float) -> None:
+        """Chooses the number of steps so that a measurement takes about this long."""
+        self.steps = max(2, round(seconds * self.run() / self.images))
+
+    def measure(self) -> None:
+        """Adds a measurement, and notes how much of the machine others used meanwhile."""
+        with others_load() as load:
+            self.speeds.append(self.run())
+        self.others = max(self.others, load[0])
+
+    def validation(self) -> float | None:
+        """Images per second of a validation; None where there is none."""
+        speeds = []
+        for _ in range(2):
+            self.workers[0].tell("validate")
+            answer = self.workers[0].answer()
+            if not answer["images"]:
+                return None
+            speeds.append(answer["images"] / answer["seconds"])
+        return max(speeds)
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+@contextlib.contextmanager
+def others_load() -> Iterator[list[float]]:
+    """Cores' worth of CPU that processes other than this one's children use within the block."""
+    result = [0.0]
+    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+
+    def used() -> tuple[float, float]:
+        total = psutil.cpu_times()
+        own = 0.0
+        for process in tree:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                own += times.user + times.system
+        return total.user + total.nice + total.system, own
+
+    start, (total, own) = time.perf_counter(), used()
+    yield result
+    total_after, own_after = used()
+    elapsed = time.perf_counter() - start
+    result[0] = max(0.0, (total_after - total - (own_after - own)) / elapsed)
 
 
-def measure(
-    key: str, arrays: Arrays, device: torch.device, *, seconds: float, rounds: int
-) -> dict[str, object]:
-    """Medians, spreads and ratios pair by pair for one variant."""
-    # Copies change the number of steps, not their speed.
-    recipe = replace(variants(load_params(), "full")[key].recipe, copies=False)
-    data = make_training_data(arrays, None, recipe, seed=0, device=device)
-    spec = recipe.net
-    same = build_net(spec, seed=0, device=device)
-    assert sum(p.numel() for layer in _plain_layers(recipe) for p in layer.parameters()) == sum(
-        p.numel() for p in same.parameters()
-    )
-    trainers = {
-        "usual, 0 workers": usual_trainer(recipe, arrays, device, 0),
-        "usual, 2 workers": usual_trainer(recipe, arrays, device, 2),
-        "engine, fp32": engine(replace(recipe, precision="fp32"), data, device),
-        "engine, bf16": engine(replace(recipe, precision="bf16"), data, device),
+def ways(key: str, *, augment: bool, cores: int, compiled: bool) -> dict[str, list[Job]]:
+    """All trainers of one net."""
+    one = Job(way="usual", key=key, augment=augment, threads=cores)
+    half = replace(one, threads=1)
+    engine, limit = replace(one, way="engine"), replace(one, way="limit", augment=False)
+    result = {
+        "usual, 0 workers": [one],
+        "usual, 2 workers": [replace(one, workers=2)],
+        "limit, fp32": [limit],
+        "limit, bf16": [replace(limit, precision="bf16")],
+        "engine, fp32": [engine],
+        "engine, bf16": [replace(engine, precision="bf16")],
     }
-    steps = {
-        name: max(5, int(seconds * run(10) / recipe.batch_size)) for name, run in trainers.items()
-    }
-    speeds: dict[str, list[float]] = {name: [] for name in trainers}
+    if cores > 1 and not torch.cuda.is_available():
+        pair = replace(engine, threads=1)
+        result["usual, two at once"] = [half, half]
+        result["engine, fp32, two at once"] = [pair, pair]
+        result["engine, bf16, two at once"] = [replace(pair, precision="bf16")] * 2
+    if compiled and not augment and "transfer" not in key:
+        result["compiled limit, fp32"] = [replace(limit, way="compiled")]
+        result["compiled limit, bf16"] = [replace(limit, way="compiled", precision="bf16")]
+    return result
+
+
+def compare(
+    jobs: dict[str, list[Job]], batch_size: int, *, seconds: float, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Medians, spreads and ratios round by round of all ways to train one net."""
+    made = {name: Way(parts, batch_size) for name, parts in jobs.items()}
+    for way in made.values():
+        way.calibrate(seconds)
     for _ in range(rounds):
-        for name, run in trainers.items():
-            speeds[name].append(run(steps[name]))
-    usual = [
-        max(pair)
-        for pair in zip(speeds["usual, 0 workers"], speeds["usual, 2 workers"], strict=True)
-    ]
-    return {
-        name: {
-            "images_per_second": round(statistics.median(values), 1),
-            "spread": [round(min(values), 1), round(max(values), 1)],
-            "ratio_to_best_usual": round(
-                statistics.median(v / u for v, u in zip(values, usual, strict=True)), 3
-            ),
+        for way in made.values():
+            way.measure()
+    usual = _best(made, USUAL[:2])
+    rows = {}
+    for name, way in made.items():
+        limit = made.get(f"limit, {jobs[name][0].precision}")
+        one = len(way.workers) == 1
+        rows[name] = {
+            "images_per_second": round(statistics.median(way.speeds), 1),
+            "ratio_to_usual": _ratio(way.speeds, usual),
+            # Whoever trains several nets with the usual trainer could start two of it as well.
+            "ratio_to_best_usual": _ratio(way.speeds, _best(made, USUAL)),
+            "ratio_to_limit": _ratio(way.speeds, limit.speeds) if limit and one else None,
+            "validation_images_per_second": _rounded(way.validation()) if one else None,
+            "others_load": round(way.others, 2),
+            **{fact: _rounded(value) for fact, value in way.workers[0].facts.items()},
+            "rounds": [round(speed, 1) for speed in way.speeds],
         }
-        for name, values in speeds.items()
-    }
+    for way in made.values():
+        for worker in way.workers:
+            worker.close()
+    return rows
+
+
+def _kept(path: Path, machine: str) -> dict[str, Any]:
+    """Measurements of other nets on the same machine with the same PyTorch."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text())
+    same = (before["machine"], before["torch"]) == (machine, torch.__version__)
+    return dict(before["nets"]) if same else {}
+
+
+def _best(made: dict[str, Way], names: Sequence[str]) -> list[float]:
+    """The fastest of these ways, round by round."""
+    return [
+        max(round_) for round_ in zip(*(made[n].speeds for n in names if n in made), strict=True)
+    ]
+
+
+def _ratio(speeds: Sequence[float], others: Sequence[float]) -> float:
+    return round(statistics.median(a / b for a, b in zip(speeds, others, strict=True)), 3)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 2) if isinstance(value, float) else value
 
 
 def main() -> None:
     """Prints a table, writes ``benchmarks/results.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--keys",
-        nargs="+",
-        default=["reference-baseline", "model1-baseline", "model2-baseline", "improve-best"],
-    )
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one measurement")
+    parser.add_argument("--keys", nargs="+", default=KEYS)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each trainer")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--compile", action="store_true", help="the limit with torch.compile too")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(
-            f"warning: something else loads this machine (load average {load:.1f})", file=sys.stderr
-        )
-    device = choose_device("auto")
-    prepare(device, threads=args.threads)
-    try:
-        arrays = read_arrays(TRAIN_FILE, restore="make repro")
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    result = {
-        "machine": device_name(device),
+    if not Path(TRAIN_FILE).exists():
+        print(f"error: {TRAIN_FILE} is missing: make repro fetches it", file=sys.stderr)
+        sys.exit(2)
+    with others_load() as load:
+        time.sleep(2)
+    if load[0] > BUSY:
+        print(f"warning: other programs use {load[0]:.1f} cores", file=sys.stderr)
+    known = variants(load_params(), "full", backbone=used_backbone())
+    cores = os.cpu_count() or 1
+    result: dict[str, Any] = {
+        "machine": device_name(choose_device("auto")),
         "platform": platform.platform(terse=True),
-        "threads": args.threads,
+        "cores": cores,
         "torch": torch.__version__,
-        "load_average_at_start": round(load, 2),
-        "variants": {},
+        "others_load_at_start": round(load[0], 2),
+        "nets": _kept(args.output, device_name(choose_device("auto"))),
     }
-    print(f"{'':22}{'trainer':20}{'images/s':>10}{'min':>9}{'max':>9}{'ratio':>8}")
-    for key in args.keys:
-        rows = measure(key, arrays, device, seconds=args.seconds, rounds=args.rounds)
-        result["variants"][key] = rows
-        for name, row in rows.items():
-            low, high = row["spread"]
-            print(
-                f"{key:22}{name:20}{row['images_per_second']:>10}{low:>9}{high:>9}{row['ratio_to_best_usual']:>8}",
-                flush=True,
-            )
-    Path("benchmarks/results.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(
+        f"{'':36}{'trainer':28}{'images/s':>9}{'min':>9}{'max':>9}"
+        f"{'x usual':>9}{'x best':>9}{'x limit':>9}"
+    )
+    for given in args.keys:
+        key = next(k for k in known if k == given or (given, k[:9]) == ("transfer", "transfer-"))
+        # A frozen trunk runs once per image, so its images stay as they are.
+        for augment in (False,) if given == "transfer" else (False, True):
+            title = key + (", augmented" if augment else "")
+            jobs = ways(key, augment=augment, cores=cores, compiled=args.compile)
+            batch_size = known[key].recipe.batch_size
+            rows = compare(jobs, batch_size, seconds=args.seconds, rounds=args.rounds)
+            result["nets"][title] = rows
+            for name, row in rows.items():
+                print(_line(title, name, row), flush=True)
+            args.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _line(title: str, name: str, row: dict[str, Any]) -> str:
+    low, high = min(row["rounds"]), max(row["rounds"])
+    limit = row["ratio_to_limit"] or ""
+    busy = " disturbed" if row["others_load"] > BUSY else ""
+    return (
+        f"{title:36}{name:28}{row['images_per_second']:>9}{low:>9}{high:>9}"
+        f"{row['ratio_to_usual']:>9}{row['ratio_to_best_usual']:>9}{limit:>9}{busy}"
+    )
 
 
 if __name__ == "__main__":

@@ -22,15 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import CIFAR10
+from usual import UsualTrainer
 
 from cifar_tricks.arrays import Arrays, read_arrays
-from cifar_tricks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.backbones import BACKBONES
 from cifar_tricks.data import TRAIN_FILE, make_training_data
 from cifar_tricks.machine import choose_device, device_name, prepare
 from cifar_tricks.params import load_params
@@ -53,37 +49,11 @@ EPOCH_IMAGES, ALL_IMAGES, EPOCHS = 45_000, 50_000, 10
 
 def usual(recipe: TransferRecipe, arrays: Arrays, workers: int, steps: int) -> dict[str, float]:
     """Images per second of the usual loop."""
-    dataset = CIFAR10.__new__(CIFAR10)  # its constructor wants files; these arrays are the same
-    dataset.data = np.ascontiguousarray(arrays["images"].transpose(0, 2, 3, 1))
-    dataset.targets = arrays["labels"].tolist()
-    dataset.target_transform = None
-    dataset.transform = transforms.Compose(
-        [
-            transforms.Resize(recipe.net.image_size),
-            transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ]
-    )
-    loader = DataLoader(
-        dataset, recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers
-    )
-    backbone = BACKBONES[recipe.net.backbone]
-    net = backbone.net().requires_grad_(False)
-    setattr(net, backbone.head, torch.nn.Linear(getattr(net, backbone.head).in_features, 10))
-    for name in (*backbone.tail, backbone.head):
-        net.get_submodule(name).requires_grad_(True)
-    optimizer = recipe.optimizer([p for p in net.parameters() if p.requires_grad])
-    net.train()
-    batches = iter(loader)
+    trainer = UsualTrainer(recipe, arrays, torch.device("cpu"), workers=workers)
     for step in range(WARM_UP_STEPS + steps):
         if step == WARM_UP_STEPS:
             start = time.perf_counter()
-        images, labels = next(batches)
-        loss = F.cross_entropy(net(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
+        trainer.step()
     return {"images_per_second": steps * recipe.batch_size / (time.perf_counter() - start)}
 
 
@@ -106,7 +76,8 @@ def engine(recipe: TransferRecipe, arrays: Arrays, steps: int, cache_gb: float) 
     for step in range(WARM_UP_STEPS + steps):
         if step == WARM_UP_STEPS:
             start = time.perf_counter()
-        trainer.train_step()
+        with trainer.turn():
+            trainer.train_step()
     speed = steps * recipe.batch_size / (time.perf_counter() - start)
     return {"images_per_second": speed, **result}
 

@@ -79,3 +79,18 @@ def test_too_few_images_and_foreign_copies_are_told() -> None:
     for copies in (None, make_images(90)):
         with pytest.raises(UserError, match="dvc repro augment"):
             make_training_data(arrays, copies, recipe, seed=0, device=CPU)
+
+
+@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_a_row_at_a_time_normalises_to_the_same_bytes(
+    size: int, layout: torch.memory_format, kind: torch.dtype
+) -> None:
+    normalisation = Normalisation(mean=(125.3, 122.9, 113.8), std=(62.9, 62.0, 66.7))
+    images = torch.randint(0, 256, (3, 3, size, size)).to(kind).to(memory_format=layout)
+    mean, std = torch.tensor(normalisation.mean), torch.tensor(normalisation.std)
+    scale, shift = (values.view(1, 3, 1, 1) for values in (1 / std, -mean / std))
+    found = normalisation.to(CPU)(images)
+    assert torch.equal(found, torch.addcmul(shift, images.float(), scale))
+    assert found.is_contiguous(memory_format=torch.channels_last)

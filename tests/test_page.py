@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from synthetic_study import make_study
 from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
 
+from cifar_tricks import speed
 from cifar_tricks.analysis import tricks_family
 from cifar_tricks.files import write_atomically
 from cifar_tricks.interval_charts import Row as ChartRow
@@ -231,3 +233,15 @@ def test_a_study_that_has_only_begun_shows_what_it_has(tmp_path: Path) -> None:
     for text in (page, report):
         assert "No step has a result at this scale yet" in text
         assert "No step passes" not in text
+
+
+def test_the_training_speed_is_there_where_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_study(tmp_path / "without", seeds=(0,)) as study:
+        assert "Not measured yet" in build(study)
+    monkeypatch.setattr(speed, "BENCH", ROOT / speed.BENCH)
+    with make_study(tmp_path / "with", seeds=(0,)) as study:
+        rows = Page(build(study)).rows["t-speed"]
+    measured = json.loads(speed.BENCH.read_bytes())["nets"]
+    assert [row[0] for row in rows[1:]] == [*measured]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,8 +18,12 @@ from safetensors.torch import load_file
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
+from cifar_tricks.recipe import Recipe
 from cifar_tricks.runs import read_run
+from cifar_tricks.seeds import groups
 from cifar_tricks.study import train_variant
+from cifar_tricks.trainer import Trainer
+from cifar_tricks.training import Task
 from cifar_tricks.variants import variants
 
 SMALL = {
@@ -112,22 +117,85 @@ def test_a_finished_seed_survives_a_later_failure(
 ) -> None:
     edit("seeds: [0]", "seeds: [0, 1]")
     params = load_params()
-    import cifar_tricks.study as study
+    import cifar_tricks.seeds as seeds
 
-    fit = study.fit
+    fit = seeds.fit
 
-    def fail_on_second(*arguments: object, seed: int, **others: object) -> object:
-        if seed == 1:
+    def fail_on_second(recipe: Recipe, tasks: list[Task], **others: object) -> object:
+        if tasks[0].seed == 1:
             raise RuntimeError("power cut")
-        return fit(*arguments, seed=seed, **others)  # type: ignore[arg-type]
+        return fit(recipe, tasks, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(study, "fit", fail_on_second)
+    monkeypatch.setattr(seeds, "fit", fail_on_second)
     with pytest.raises(RuntimeError):
         train_variant(params, "model2-augment_online")
-    monkeypatch.setattr(study, "fit", fit)
+    monkeypatch.setattr(seeds, "fit", fit)
     train_variant(params, "model2-augment_online")
     assert "already trained, kept" in capsys.readouterr().out
     assert set(read_run("quick", "model2-augment_online").seeds) == {0, 1}
+
+
+def test_seeds_at_once_write_the_same_folder(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU."""
+    edit("seeds: [0]", "seeds: [0, 1, 2]")
+    params = load_params()
+    key = "model2-dropout"
+    train_variant(params, key)
+    expected = outputs(Path("runs"))
+    shutil.rmtree("runs")
+    import cifar_tricks.study as study
+
+    monkeypatch.setattr(study, "groups", lambda trainings, at_once: [trainings])
+    train_variant(params, key)
+    assert outputs(Path("runs")) == expected
+    assert states() == []
+
+
+@pytest.mark.parametrize(
+    ("device", "features", "at_once", "sizes"),
+    [
+        ("cpu", None, "auto", [1, 1, 1, 1, 1]),
+        ("cpu", None, 3, [1, 1, 1, 1, 1]),
+        ("cuda", None, "auto", [5]),
+        ("cuda", None, 3, [3, 2]),
+        ("cuda", "frozen", "auto", [1, 1, 1, 1, 1]),
+        ("cuda", "frozen", 2, [2, 2, 1]),
+    ],
+)
+def test_how_many_seeds_train_at_once(
+    device: str, features: str | None, at_once: int | str, sizes: list[int]
+) -> None:
+    variant = SimpleNamespace(recipe=SimpleNamespace(features=features))
+    training = SimpleNamespace(device=torch.device(device), variant=variant)
+    made = groups([training] * 5, at_once)  # type: ignore[list-item]
+    assert [len(group) for group in made] == sizes
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_too_little_memory_on_the_gpu_is_one_line(
+    recording: bool, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(self: Trainer) -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        finally:
+            if recording:
+                raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(Trainer, "train_step", run_out)
+    with pytest.raises(UserError, match=r"memory ran out with 1 seed of .*gpu\.seeds_at_once"):
+        train_variant(load_params(), "model2-baseline")
+
+
+def test_tf32_needs_a_gpu(workplace: Path) -> None:
+    edit("precision: fp32 ", "precision: tf32 ")
+    edit("device: auto", "device: cpu")
+    process = stage("stages/train.py", "model2-baseline")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert output == ("error: params.yaml: precision = tf32: needs a GPU; valid here: fp32, bf16\n")
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

@@ -12,16 +12,24 @@ from cifar_tricks.arrays import Arrays
 from cifar_tricks.checkpoint import Checkpoint
 from cifar_tricks.data import make_training_data
 from cifar_tricks.errors import Interrupted
+from cifar_tricks.progress import Progress, stops_early
 from cifar_tricks.recipe import Call, Recipe
-from cifar_tricks.trainer import Progress, stops_early
-from cifar_tricks.training import Fitted, fit
+from cifar_tricks.training import Fitted, Task, fit
 from cifar_tricks.tricks import load_trick, trick_names
 
 
-def train(recipe: Recipe, arrays: Arrays, *, seed: int = 0, **arguments: object) -> Fitted:
+def train(
+    recipe: Recipe,
+    arrays: Arrays,
+    *,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    **arguments: object,
+) -> Fitted:
     copies = arrays if recipe.copies else None
     data = make_training_data(arrays, copies, recipe, seed=seed, device=CPU)
-    return fit(recipe, data, seed=seed, device=CPU, **arguments)  # type: ignore[arg-type]
+    task = Task(seed=seed, data=data, checkpoint=checkpoint)
+    return next(fit(recipe, [task], device=CPU, **arguments))[1]  # type: ignore[arg-type]
 
 
 def all_tricks() -> dict[str, Recipe]:
@@ -88,14 +96,15 @@ def test_fit_leaves_the_global_random_stream_alone(arrays: Arrays) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    fit(recipe, data, seed=0, device=CPU)
+    for _ in fit(recipe, [Task(seed=0, data=data)], device=CPU):
+        pass
     assert torch.equal(torch.rand(1), expected)
 
 
-def stop_after(step: int) -> tuple[Callable[[Progress], None], Callable[[], bool]]:
+def stop_after(step: int) -> tuple[Callable[[int, Progress], None], Callable[[], bool]]:
     reached: list[int] = []
     return (
-        lambda progress: reached.append(progress.step),
+        lambda seed, progress: reached.append(progress.step),
         lambda: bool(reached) and reached[-1] >= step,
     )
 
@@ -209,7 +218,7 @@ def test_no_step_waits_for_the_host(arrays: Arrays, monkeypatch: pytest.MonkeyPa
         count(method)
     counts: list[int] = []
     recipe = make_recipe(validations_per_epoch=1, num_epochs=1)
-    train(recipe, arrays, on_step=lambda progress: counts.append(len(reads)))
+    train(recipe, arrays, on_step=lambda seed, progress: counts.append(len(reads)))
     assert len(counts) == 12
     assert len(set(counts[:-1])) == 1
     assert counts[-1] > counts[-2]

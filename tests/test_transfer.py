@@ -21,7 +21,7 @@ from cifar_tricks.errors import Interrupted, UserError
 from cifar_tricks.evaluation import predict
 from cifar_tricks.models import build_net, load_weights, num_parameters
 from cifar_tricks.recipe import BackboneSpec, Call, TransferRecipe
-from cifar_tricks.training import Fitted, fit
+from cifar_tricks.training import Fitted, Task, fit
 
 SPECS = {name: BackboneSpec(backbone=name, image_size=64) for name in BACKBONES}
 EVERYTHING = 1.0
@@ -63,10 +63,16 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def train(
-    recipe: TransferRecipe, arrays: Arrays, weights: dict[str, np.ndarray], **arguments: object
+    recipe: TransferRecipe,
+    arrays: Arrays,
+    weights: dict[str, np.ndarray],
+    *,
+    checkpoint: Checkpoint | None = None,
+    **arguments: object,
 ) -> Fitted:
     data = make_training_data(arrays, None, recipe, seed=0, device=CPU, backbone=weights)
-    return fit(recipe, data, seed=0, device=CPU, **arguments)  # type: ignore[arg-type]
+    task = Task(seed=0, data=data, checkpoint=checkpoint)
+    return next(fit(recipe, [task], device=CPU, **arguments))[1]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -7,27 +7,34 @@ import time
 
 from tqdm import tqdm
 
-from cifar_tricks.trainer import Progress
+from cifar_tricks.progress import Progress
+from cifar_tricks.variants import Variant
 
 
 class TrainingDisplay:
     """Shows steps, images per second, the last validation and the time left.
 
     Args:
-        title: names the run.
-        total_steps: at most this many.
-        batch_size: images per step.
+        variant: what is trained.
+        seed: of the run.
+        place: line of its bar, counted from the first one on the screen.
     """
 
-    def __init__(self, title: str, *, total_steps: int, batch_size: int) -> None:
-        self.title, self.total_steps, self.batch_size = title, total_steps, batch_size
+    def __init__(self, variant: Variant, seed: int, *, place: int = 0) -> None:
+        recipe = variant.recipe
+        self.title, self.batch_size = f"{variant.key} seed {seed}", recipe.batch_size
+        self.total_steps = total_steps = recipe.num_epochs * recipe.steps_per_epoch
         self.first_step: int | None = None
         self.shown_rows = self.shown_quarters = 0
         self.start = time.monotonic()
         self.bar: tqdm[None] | None = None
         if sys.stdout.isatty():
             self.bar = tqdm(
-                total=total_steps * batch_size, desc=title, unit=" images", file=sys.stdout
+                total=total_steps * self.batch_size,
+                desc=self.title,
+                unit=" images",
+                file=sys.stdout,
+                position=place,
             )
 
     def prepare(self, done: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from cifar_tricks.arrays import Arrays
 from cifar_tricks.errors import UserError
 from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import AnyRecipe
+from cifar_tricks.recipe import IMAGE_SIZE, AnyRecipe
 
 TRAIN_FILE = "data/cifar10/train.safetensors"
 COPIES_FILE = "data/augmented.safetensors"
@@ -24,6 +24,11 @@ class Batches(Protocol):
 
     @property
     def labels(self) -> Tensor: ...
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether every batch is gathered on the device, without the host's help."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -43,13 +48,16 @@ class Images:
 
     pixels: Tensor
     labels: Tensor
+    is_resident: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images uint8 (B, 3, 32, 32) in channels_last memory format, and labels (B,)."""
-        return self.pixels[indices].permute(0, 3, 1, 2), self.labels[indices]
+        # A copy of each row; indexing in brackets takes twenty-five times as long.
+        pixels = self.pixels.index_select(0, indices)
+        return pixels.permute(0, 3, 1, 2), self.labels.index_select(0, indices)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, indices: Tensor, device: torch.device) -> Images:
@@ -88,21 +96,28 @@ class Normalisation:
         """The same on a device, ready for batches."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         scale, shift = 1 / std, -mean / std
-        return Normaliser(
-            scale=scale.view(1, 3, 1, 1).to(device), shift=shift.view(1, 3, 1, 1).to(device)
-        )
+        # Repeated for a row of pixels: three values at a time take five times as long.
+        row = [values.repeat(IMAGE_SIZE).to(device) for values in (scale, shift)]
+        return Normaliser(scale=row[0], shift=row[1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normaliser:
-    """Maps pixel values to ``value * scale + shift``, both (1, 3, 1, 1)."""
+    """Maps pixel values to ``value * scale + shift``, both (96,): a row of 32 pixels."""
 
     scale: Tensor
     shift: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 or float (B, 3, H, W) to float32 of mean 0 and standard deviation 1."""
-        return torch.addcmul(self.shift, images.float(), self.scale)
+        """uint8 or float (B, 3, H, W), H * W a multiple of 32, to float32 of mean 0 and standard
+        deviation 1.
+
+        Fastest where channels lie innermost in memory, as they do in the result.
+        """
+        pixels = images.permute(0, 2, 3, 1)
+        rows = pixels.reshape(len(images), -1, len(self.scale))
+        normal = torch.addcmul(self.shift, rows.float(), self.scale)
+        return normal.view(pixels.shape).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,11 @@ class Features:
         """int64 (N,)."""
         return self.images.labels
 
+    @property
+    def is_resident(self) -> bool:
+        """Whether all features are kept."""
+        return self.num_kept == len(self)
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -60,7 +65,7 @@ class Features:
         """Features (B, C, H, W) in channels_last memory format, and labels (B,)."""
         labels = self.labels[indices]
         known = indices < self.num_kept
-        if known.all():
+        if self.is_resident or known.all():
             return self.kept[indices].permute(0, 3, 1, 2), labels
         computed = self._computed(indices[~known])
         shape = (len(indices), *computed.shape[1:])

@@ -47,10 +47,21 @@ def keep_memory() -> None:
         mallopt(M_ARENA_MAX, 1)
 
 
-def prepare(device: torch.device, *, threads: int) -> None:
-    """Makes this process compute the same bytes each time; call before any work on the device."""
+def prepare(device: torch.device, *, threads: int, precision: str = "fp32") -> None:
+    """Makes this process compute the same bytes each time; call before any work on the device.
+
+    Args:
+        device: where nets will live.
+        threads: CPU threads.
+        precision: fp32, tf32 or bf16; only for tf32 is anything set here.
+
+    Raises:
+        UserError: tf32 on a CPU.
+    """
     torch.set_num_threads(threads)
     keep_memory()
+    if precision == "tf32" and device.type != "cuda":
+        raise UserError("params.yaml: precision = tf32: needs a GPU; valid here: fp32, bf16")
     if device.type == "cuda":
         # cuBLAS needs a fixed workspace to be deterministic; read when its handle is created.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -58,8 +69,8 @@ def prepare(device: torch.device, *, threads: int) -> None:
         # Only for finding bugs, and costs a pass over every new tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 def device_name(device: torch.device) -> str:

@@ -25,6 +25,7 @@ from cifar_tricks.page_prose import data_uri, prose
 from cifar_tricks.page_tables import html_table
 from cifar_tricks.results import GOAL, Result, Study
 from cifar_tricks.sampling import score_images
+from cifar_tricks.speed import read_bench, speed_chart, speed_table
 
 FOLDER = TEMPLATES / "page"
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -91,9 +92,13 @@ def _parts(
     compared = [study.baseline(best), best] if best else []
     points = results.curve_points(tricks)
     fallback = folder / "figures/overview.png"
+    bench = read_bench()
+    speed = {"speed": speed_chart(bench)} if bench else {}
     return {
         "answer": page_evidence.answer(study, family),
-        "charts": _charts(study, family, context, folder),
+        "charts": _charts(study, family, context, folder) | speed,
+        "bench": bench,
+        "speed_rows": speed_table(bench) if bench else [],
         "overview": page_evidence.overview_rows(study, family),
         "sampled_rows": page_classes.sampling_rows(predictions, context["sampled"]),
         "curves": {

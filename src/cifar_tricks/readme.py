@@ -1,4 +1,4 @@
-"""``make readme``: writes the README's tables of results from the committed reports."""
+"""``make readme``: writes the README's tables from the committed reports and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import pandas as pd
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import Markdown, table
+from cifar_tricks.speed import BENCH, read_bench, speed_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+README_SPEED = ["net", "usual", "engine, fp32", "engine, bf16", "of the limit", "bf16, two at once"]
+README_SPEED += ["ten epochs"]
+SPEED = re.compile(r"(<!-- speed -->\n).*?(<!-- end of speed -->)", re.DOTALL)
 
 
 def main() -> int:
@@ -29,12 +33,22 @@ def main() -> int:
 
 def fill(text: str) -> str:
     """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
-    from ``reports/SCALE/comparisons.csv``.
+    from ``reports/SCALE/comparisons.csv``, and ``<!-- speed -->`` from ``benchmarks/results.json``.
 
     Raises:
         UserError: a report is missing.
     """
-    return BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
+    text = BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
+    return SPEED.sub(lambda match: f"{match[1]}\n{benchmark_table()}\n\n{match[2]}", text)
+
+
+def benchmark_table() -> Markdown:
+    """Training speed beside the usual trainer."""
+    bench = read_bench()
+    if bench is None:
+        raise UserError(f"{BENCH} is missing: make bench writes it")
+    rows = [row for row in speed_table(bench) if "augmented" not in row["net"]]
+    return table(README_SPEED, [[row[name] for name in README_SPEED] for row in rows], "lr")
 
 
 def results_table(scale: str) -> Markdown:

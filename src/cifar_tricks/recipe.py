@@ -137,7 +137,8 @@ class Slots:
         early_stop_count: stop when the first of this many last validation losses is their minimum.
         train_images: size of the training split (without copies).
         validation_images: size of the validation split.
-        precision: fp32, or bf16 autocast (weights stay float32).
+        precision: fp32, tf32 (on a GPU, products of 10-bit mantissas), or bf16 autocast (weights
+            stay float32).
         threads: CPU threads; they change the order of sums and so the rounding.
     """
 
@@ -154,7 +155,7 @@ class Slots:
     early_stop_count: int
     train_images: int
     validation_images: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "tf32", "bf16"]
     threads: int
 
     def calls(self) -> list[Call]:

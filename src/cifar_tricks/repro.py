@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     started = time.time()
-    code = _run(["dvc", "repro", "augment"])
+    code = _run(["dvc", "repro", "augment", "engine"])
     if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
         # An earlier run found no weights; DVC takes that for done, so ask the sources again.
         code = _run(["dvc", "repro", "--force", "--single-item", "download"])
@@ -69,11 +69,16 @@ def main(argv: Sequence[str]) -> int:
 def _train_and_report(params: Params, jobs: int) -> int:
     trainings = list(variants(params).values())
     if used_backbone() is not None:
-        code = _train_side_by_side(trainings, jobs) if jobs > 1 else 0
+        code = 0
+        if jobs > 1:
+            code = _side_by_side(share(trainings, jobs))
+            code = code or _side_by_side([["evaluate", "visualize"], ["exercises"]])
         return code or _run(["dvc", "repro"])
     others = [variant for variant in trainings if variant.group != "transfer"]
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
-    code = _train_side_by_side(others, jobs) or _run(["dvc", "repro", "--single-item", *AFTERWARDS])
+    code = _side_by_side(share(others, jobs)) or _run(
+        ["dvc", "repro", "--single-item", *AFTERWARDS]
+    )
     return code or _run(["dvc", "repro", "--single-item", "transfer"])
 
 
@@ -93,24 +98,24 @@ def _num_jobs(given: str, params: Params) -> int:
     return max(1, min(cores // threads, spare // BYTES_PER_JOB))
 
 
-def _train_side_by_side(trainings: Sequence[Variant], jobs: int) -> int:
-    shares = share(trainings, jobs)
-    # Trainings wait for each other only while DVC writes dvc.lock, not while they run.
+def _side_by_side(lists: Sequence[Sequence[str]]) -> int:
+    """Runs each list of stages, the lists at the same time; the first exit code that is not 0."""
+    # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going"]
-    with ThreadPoolExecutor(len(shares)) as pool:
-        codes = list(pool.map(lambda stages: _run([*command, *stages], lines=True), shares))
+    with ThreadPoolExecutor(len(lists)) as pool:
+        codes = list(pool.map(lambda stages: _run([*command, *stages], lines=True), lists))
     return next((code for code in codes if code), 0)
 
 
 def share(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
     """Splits trainings into at most ``jobs`` lists of DVC stages of about equal work."""
     shares: list[list[str]] = [[] for _ in range(min(jobs, len(trainings)))]
-    work = [0] * len(shares)
+    work = [0.0] * len(shares)
     # The longest first, each to whoever has least to do.
-    for variant in sorted(trainings, key=_work, reverse=True):
+    for variant in sorted(trainings, key=seconds, reverse=True):
         least = work.index(min(work))
         shares[least].append(stage_name(variant))
-        work[least] += _work(variant)
+        work[least] += seconds(variant)
     return shares
 
 
@@ -125,17 +130,25 @@ def stage_name(variant: Variant) -> str:
     return f"{variant.group}@{variant.trick}"
 
 
-def _work(variant: Variant) -> int:
-    """Multiply-adds of the convolutions of one epoch, forward: a measure of a training's time."""
-    net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 0
+def seconds(variant: Variant) -> float:
+    """About how long a training takes on one core, start-up and DVC's work included.
+
+    Only the proportions matter here. They were measured in fp32: 35 thousand million multiply-adds
+    of a net's forward pass in a second, and what 3.5 million cost for an image in any net.
+    """
+    net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 3.5e6
     if isinstance(net, BackboneSpec):
-        # About that of a ResNet-18's trained part with the frozen part's share in an epoch.
-        return 10**9 * variant.recipe.steps_per_epoch
-    for filters, next_size in zip(net.filters, net.feature_map_sizes(), strict=True):
-        out = next_size * (net.pool or 1)
-        total += multiply_adds(out, channels=channels, filters=filters, kernel_size=net.kernel_size)
-        channels = filters
-    return total * variant.recipe.steps_per_epoch
+        total = 3e8  # the frozen part runs once per image, the trained part in each epoch
+    else:
+        for filters, next_size in zip(net.filters, net.feature_map_sizes(), strict=True):
+            out = next_size * (net.pool or 1)
+            total += multiply_adds(
+                out, channels=channels, filters=filters, kernel_size=net.kernel_size
+            )
+            channels = filters
+    recipe = variant.recipe
+    images = recipe.num_epochs * recipe.steps_per_epoch * recipe.batch_size
+    return 5 + images * total / 35e9
 
 
 def _run(command: Sequence[str], *, lines: bool = False) -> int:

@@ -73,7 +73,7 @@ Units = Annotated[int, Field(ge=1, le=65_536)]
 Index = Annotated[int, Field(ge=0, lt=65_536)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Factors = Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_length=6)]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 class Scale(Section):
@@ -151,6 +151,13 @@ class Visualize(Section):
     layers: dict[str, Layers]
 
 
+class Gpu(Section):
+    """How trainings use a GPU; changes no result."""
+
+    graphs: bool
+    seeds_at_once: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -158,6 +165,7 @@ class Params(Section):
     model: str
     trick: str
     device: Literal["auto", "cpu", "cuda"]
+    gpu: Gpu
     scales: Annotated[dict[Name, Scale], Field(min_length=1)]
     train: Train
     models: Annotated[dict[Name, Net], Field(min_length=1)]

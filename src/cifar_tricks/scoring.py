@@ -103,7 +103,7 @@ def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
     result = run.seeds[seed]
     normaliser = Normalisation(mean=result.mean, std=result.std).to(device)
     logits = predict(net, test, normaliser, precision=variant.recipe.precision)
-    loss, accuracy = loss_and_accuracy(logits, test.labels)
+    loss, accuracy = loss_and_accuracy(logits, test.labels).tolist()
     probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
     return Score(
         key=run.key,

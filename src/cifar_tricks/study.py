@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from cifar_tricks.arrays import read_arrays, write_arrays
+from cifar_tricks.arrays import read_arrays
 from cifar_tricks.backbones import used_backbone, weights_file
-from cifar_tricks.checkpoint import AlreadyRunning, Checkpoint, sole_writer
-from cifar_tricks.console import TrainingDisplay
-from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
+from cifar_tricks.checkpoint import AlreadyRunning, sole_writer
+from cifar_tricks.data import COPIES_FILE, TRAIN_FILE
 from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.files import project_root, write_atomically
+from cifar_tricks.files import project_root
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import build_net
-from cifar_tricks.publish import log_times, publish, seed_result
+from cifar_tricks.publish import publish
 from cifar_tricks.recipe import BackboneSpec
 from cifar_tricks.resume import Training, code_hash
-from cifar_tricks.runs import to_json, write_history
 from cifar_tricks.schema import Params, choose_from
-from cifar_tricks.training import fit
+from cifar_tricks.seeds import groups, is_done, train_seeds
 from cifar_tricks.variants import Variant, variants
 
 SMALL_FILES_BYTES = 10_000_000
@@ -50,7 +46,7 @@ def train_variant(params: Params, key: str) -> None:
     """
     variant = _find_variant(params, key)
     device = choose_device(params.device)
-    prepare(device, threads=variant.recipe.threads)
+    prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
     arrays = read_arrays(TRAIN_FILE)
     copies = read_arrays(COPIES_FILE) if variant.recipe.copies else None
     backbone = None
@@ -75,9 +71,12 @@ def train_variant(params: Params, key: str) -> None:
     # Every folder stays claimed until the results are where they belong.
     with _stop_request() as stop_requested, ExitStack() as claims:
         folders = []
-        for training in trainings:
-            folders.append(claims.enter_context(_claim(training)))
-            _train_seed(training, folders[-1], stop_requested)
+        for group in groups(trainings, params.gpu.seeds_at_once):
+            claimed = [claims.enter_context(_claim(training)) for training in group]
+            folders += claimed
+            left = [pair for pair in zip(group, claimed, strict=True) if not is_done(pair[1])]
+            if left:
+                train_seeds(left, stop_requested, graphs=params.gpu.graphs)
         publish(trainings, folders)
 
 
@@ -126,46 +125,6 @@ def _claim(training: Training) -> Iterator[Path]:
             # Two queued experiments may need the same run at once: this copy trains its own.
             folder = stack.enter_context(sole_writer(Path("resume") / name))
         yield folder
-
-
-def _train_seed(training: Training, folder: Path, stop_requested: Callable[[], bool]) -> None:
-    if (folder / "result.json").exists():
-        print(f"{folder.name}: already trained, kept", flush=True)
-        return
-    variant, recipe = training.variant, training.variant.recipe
-    data = make_training_data(
-        training.arrays,
-        training.copies,
-        recipe,
-        seed=training.seed,
-        device=training.device,
-        backbone=training.backbone.arrays if training.backbone else None,
-    )
-    display = TrainingDisplay(
-        f"{variant.key} seed {training.seed}",
-        total_steps=recipe.num_epochs * recipe.steps_per_epoch,
-        batch_size=recipe.batch_size,
-    )
-    started = time.time()
-    fitted = fit(
-        recipe,
-        data,
-        seed=training.seed,
-        device=training.device,
-        checkpoint=Checkpoint(path=folder / "state.pt"),
-        on_prepare=display.prepare,
-        on_step=display,
-        should_stop=stop_requested,
-    )
-    display.close()
-    sha256 = write_arrays(
-        folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
-    )
-    write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
-    log_times(training, fitted, seconds=time.time() - started)
-    result = seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
-    # Last: its presence says that the seed is done.
-    write_atomically(folder / "result.json", to_json(asdict(result)))
 
 
 @contextmanager

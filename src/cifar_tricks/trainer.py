@@ -3,64 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cifar_tricks.data import TrainingData
+from cifar_tricks import optimizers
+from cifar_tricks.data import Batches, TrainingData
 from cifar_tricks.evaluation import autocast, loss_and_accuracy, predict
 from cifar_tricks.models import build_net
-from cifar_tricks.randomness import make_generator
+from cifar_tricks.progress import Progress, Row, stops_early
+from cifar_tricks.randomness import LayerRandomness, make_generator
 from cifar_tricks.recipe import AnyRecipe
+from cifar_tricks.streams import Stream, open_stream
 
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the learning curves.
-
-    Args:
-        step: training steps done.
-        epoch: the same in epochs.
-        split: train (mean over the batches since the last validation, as they were trained on) or
-            validation (the whole split).
-        loss: cross-entropy in nats.
-        accuracy: in [0, 1].
-    """
-
-    step: int
-    epoch: float
-    split: str
-    loss: float
-    accuracy: float
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a training has come: all of its state but the tensors."""
-
-    step: int = 0
-    history: list[Row] = field(default_factory=list)
-    best_step: int = 0
-    best_loss: float = math.inf
-    diverged: bool = False
-    stopped: bool = False
-
-    @property
-    def validation_losses(self) -> list[float]:
-        """All validation losses so far."""
-        return [row.loss for row in self.history if row.split == "validation"]
+# Steps that run as they are before one is recorded: they allocate the optimizer's state and let
+# the libraries choose their kernels.
+STEPS_BEFORE_RECORDING = 3
 
 
 class Trainer:
-    """The tensors of a training and what one step, one validation does to them."""
+    """A training's tensors. Its methods are called within :meth:`turn`.
+
+    Args:
+        recipe: what to train and how.
+        data: the images of this seed, on ``device``.
+        seed: every random number of the run derives from it.
+        device: where the net lives.
+        stream: where the work is queued; None opens one for the device.
+    """
 
     def __init__(
-        self, recipe: AnyRecipe, data: TrainingData, *, seed: int, device: torch.device
+        self,
+        recipe: AnyRecipe,
+        data: TrainingData,
+        *,
+        seed: int,
+        device: torch.device,
+        stream: Stream | None = None,
     ) -> None:
         self.recipe, self.data, self.seed, self.device = recipe, data, seed, device
+        self.stream = stream or open_stream(device)
+        self.layer_randomness = LayerRandomness(seed, device)
         self.progress = Progress()
         self.normaliser: Callable[[Tensor], Tensor] = data.normalisation.to(device)
         self.net = build_net(recipe.net, seed=seed, device=device, backbone=data.backbone)
@@ -70,22 +57,40 @@ class Trainer:
             self.trained, self.data, self.normaliser = recipe.features(
                 self.net, data, self.normaliser, precision=recipe.precision
             )
-        trainable = [value for value in self.net.parameters() if value.requires_grad]
-        self.optimizer: torch.optim.Optimizer = recipe.optimizer(trainable)
+        self.trainable = [value for value in self.net.parameters() if value.requires_grad]
+        optimizers.leave_compiler_out()
+        self.optimizer: torch.optim.Optimizer = recipe.optimizer(self.trainable)
+        self.optimizer_step = optimizers.bare_step(self.optimizer)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        replays = self.stream.replays and optimizers.can_replay(self.optimizer, self.data.train)
+        if replays:
+            optimizers.make_replayable(self.optimizer, device)
+        self.steps_before_recording = STEPS_BEFORE_RECORDING if replays else math.inf
+        self.step: Callable[[], None] = self._step
         self.transform_generator = make_generator(seed, "batch transforms", device)
         self.best = self._copy_weights()
         # Sums of loss and right answers since the last validation; they stay on the device, so
         # that no step waits for the host.
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.measured = torch.zeros(2, dtype=torch.float64, device=device)
         self.steps_per_epoch = recipe.steps_per_epoch
         self.total_steps = recipe.num_epochs * self.steps_per_epoch
         parts = recipe.validations_per_epoch
         self.validation_steps = {
             round(self.steps_per_epoch * part / parts) for part in range(1, parts + 1)
         }
-        self.order = torch.empty(0, dtype=torch.int64)
+        # Rows of the epoch's batches one after the other, and where those of the next batch are.
+        self.order = torch.zeros(
+            self.steps_per_epoch * recipe.batch_size, dtype=torch.int64, device=device
+        )
         self.order_epoch = -1
+        self.places = torch.arange(recipe.batch_size, device=device)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """What this training does is queued on its stream and draws its own random numbers."""
+        with self.stream, self.layer_randomness:
+            yield
 
     @property
     def finished(self) -> bool:
@@ -97,59 +102,75 @@ class Trainer:
         return (self.progress.step - 1) % self.steps_per_epoch + 1 in self.validation_steps
 
     def train_step(self) -> None:
-        images, labels = self.data.train.batch(self._next_rows())
-        for transform in self.recipe.batch_transforms:
-            images, labels = transform(images, labels, generator=self.transform_generator)
+        """Everything that the host decides; all else is in :meth:`_step`."""
+        epoch, step = divmod(self.progress.step, self.steps_per_epoch)
+        if epoch != self.order_epoch:
+            self._shuffle(epoch, step)
         if self.recipe.schedule is not None:
             factor = self.recipe.schedule(self.progress.step / self.total_steps)
-            for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-                group["lr"] = rate * factor
+            optimizers.set_learning_rates(
+                self.optimizer, [rate * factor for rate in self.base_rates]
+            )
+        if self.steps_before_recording == 0:
+            self.step = self.stream.record(self._step, [self.transform_generator])
+        self.steps_before_recording -= 1
+        self.step()
+        self.progress.step += 1
+
+    def _shuffle(self, epoch: int, step: int) -> None:
+        """Draws the order of an epoch's images and goes to one of its steps."""
+        generator = make_generator(self.seed, f"order of epoch {epoch}")
+        order = torch.randperm(len(self.data.train), generator=generator)
+        self.order.copy_(order[: len(self.order)])
+        self.order_epoch = epoch
+        first = step * self.recipe.batch_size
+        torch.arange(first, first + self.recipe.batch_size, out=self.places)
+
+    def _step(self) -> None:
+        """One step of training, without anything that differs from step to step on the host."""
+        images, labels = self.data.train.batch(self.order.index_select(0, self.places))
+        self.places += self.recipe.batch_size
+        for transform in self.recipe.batch_transforms:
+            images, labels = transform(images, labels, generator=self.transform_generator)
         with autocast(self.device, self.recipe.precision):
             logits = self.trained(self.normaliser(images))
         loss = self.recipe.loss(logits.float(), labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        for value in self.trainable:
+            value.grad = None
         loss.backward()
-        self.optimizer.step()
+        with torch.no_grad():
+            self.optimizer_step()
         # Labels may be class probabilities (B, 10) after a transform such as mixup.
         classes = labels if labels.ndim == 1 else labels.argmax(1)
         right = (logits.detach().argmax(1) == classes).sum()
         self.sums += torch.stack([loss.detach().double(), right / len(images)])
-        self.progress.step += 1
 
-    def _next_rows(self) -> Tensor:
-        epoch, step = divmod(self.progress.step, self.steps_per_epoch)
-        if epoch != self.order_epoch:
-            generator = make_generator(self.seed, f"order of epoch {epoch}")
-            order = torch.randperm(len(self.data.train), generator=generator)
-            self.order, self.order_epoch = order.to(self.device), epoch
-        size = self.recipe.batch_size
-        return self.order[step * size : (step + 1) * size]
+    def measure(self, images: Batches) -> Tensor:
+        """Mean loss and accuracy over a split, float64 (2,), on the device."""
+        logits = predict(self.trained, images, self.normaliser, precision=self.recipe.precision)
+        return loss_and_accuracy(logits, images.labels)
 
-    def validate(self) -> None:
+    def start_validation(self) -> None:
+        """Queues the measurement; other trainings can queue theirs before its result is read."""
+        self.measured.copy_(self.measure(self.data.validation))
+
+    def finish_validation(self) -> None:
+        """Reads the result into the learning curves; keeps the weights if they are better."""
         progress = self.progress
         last = progress.history[-1].step if progress.history else 0
-        train_loss, train_accuracy = (self.sums / (progress.step - last)).tolist()
+        train = (self.sums / (progress.step - last)).tolist()
         self.sums.zero_()
-        loss, accuracy = self.measure("validation")
-        epoch = round(progress.step / self.steps_per_epoch, 4)
-        for split, values in (
-            ("train", (train_loss, train_accuracy)),
-            ("validation", (loss, accuracy)),
-        ):
-            row = Row(
-                step=progress.step, epoch=epoch, split=split, loss=values[0], accuracy=values[1]
-            )
+        validation = self.measured.tolist()
+        for split, (loss, accuracy) in (("train", train), ("validation", validation)):
+            epoch = round(progress.step / self.steps_per_epoch, 4)
+            row = Row(step=progress.step, epoch=epoch, split=split, loss=loss, accuracy=accuracy)
             progress.history.append(row)
+        loss = validation[0]
         if loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
             self.best = self._copy_weights()
-        progress.diverged = not (math.isfinite(loss) and math.isfinite(train_loss))
+        progress.diverged = not (math.isfinite(loss) and math.isfinite(train[0]))
         progress.stopped = stops_early(progress.validation_losses, self.recipe.early_stop_count)
-
-    def measure(self, split: str) -> tuple[float, float]:
-        images = self.data.train if split == "train" else self.data.validation
-        logits = predict(self.trained, images, self.normaliser, precision=self.recipe.precision)
-        return loss_and_accuracy(logits, images.labels)
 
     def _copy_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.net.state_dict().items()}
@@ -159,7 +180,6 @@ class Trainer:
         self.net.load_state_dict(self.best)
 
     def state(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
             "progress": asdict(self.progress),
             "net": self.net.state_dict(),
@@ -167,25 +187,17 @@ class Trainer:
             "best": self.best,
             "sums": self.sums,
             "transform_generator": self.transform_generator.get_state(),
-            "layer_randomness": torch.get_rng_state(),
-            "layer_randomness_cuda": cuda,
+            "layer_randomness": self.layer_randomness.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state; before the first step."""
         progress = dict(state["progress"])
         progress["history"] = [Row(**row) for row in progress["history"]]
         self.progress = Progress(**progress)
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load_optimizer(self.optimizer, state["optimizer"], self.device)
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
-        self.sums = state["sums"].to(self.device)
+        self.sums.copy_(state["sums"])
         self.transform_generator.set_state(state["transform_generator"])
-        torch.set_rng_state(state["layer_randomness"])
-        if state["layer_randomness_cuda"] is not None:
-            torch.cuda.set_rng_state(state["layer_randomness_cuda"], self.device)
-
-
-def stops_early(validation_losses: list[float], count: int) -> bool:
-    """Whether the first of the last ``count`` losses is their minimum (the report's rule)."""
-    last = validation_losses[-count:]
-    return len(last) == count and count > 1 and last[0] == min(last)
+        self.layer_randomness.restore(state["layer_randomness"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,12 +13,28 @@ from torch import Tensor
 from cifar_tricks.checkpoint import Checkpoint
 from cifar_tricks.data import TrainingData
 from cifar_tricks.errors import Interrupted
-from cifar_tricks.randomness import derive_seed
+from cifar_tricks.progress import Progress
 from cifar_tricks.recipe import AnyRecipe
-from cifar_tricks.trainer import Progress, Trainer
+from cifar_tricks.streams import Stream, open_stream
+from cifar_tricks.trainer import Trainer
 
 # A saved state costs about as much as a few steps; any step can be resumed from.
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One seed to train.
+
+    Args:
+        seed: every random number of the run derives from it.
+        data: its images, on the device of the training.
+        checkpoint: where its state is kept while it trains; removed by the caller.
+    """
+
+    seed: int
+    data: TrainingData
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +46,8 @@ class Fitted:
         progress: steps, learning curves, best step.
         train: mean loss and accuracy of these weights over all training images.
         validation: the same over the validation images.
-        images_per_second: training images over time in the loop, validation and start-up
-            excluded; 0 where no step was left to do.
+        images_per_second: training images of this seed over the time that the steps of all seeds
+            took, validation and start-up excluded; 0 where no step was left to do.
     """
 
     weights: dict[str, Tensor]
@@ -43,67 +59,92 @@ class Fitted:
 
 def fit(
     recipe: AnyRecipe,
-    data: TrainingData,
+    tasks: Sequence[Task],
     *,
-    seed: int,
     device: torch.device,
-    checkpoint: Checkpoint | None = None,
-    on_prepare: Callable[[int, int], None] = lambda done, total: None,
-    on_step: Callable[[Progress], None] = lambda progress: None,
+    open_stream: Callable[[torch.device], Stream] = open_stream,
+    on_prepare: Callable[[int, int, int], None] = lambda seed, done, total: None,
+    on_step: Callable[[int, Progress], None] = lambda seed, progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Fitted:
-    """Trains one net with one seed.
+) -> Iterator[tuple[Task, Fitted]]:
+    """Trains one net per seed, all of them a step at a time, and yields each as it ends.
 
-    The same arguments on the same machine give the same bytes, also when the training was
-    interrupted in between and taken up from its checkpoint.
+    Each gives the same bytes as alone and as in any other run with the same arguments on the same
+    machine, also when the training was interrupted in between and taken up from its checkpoint.
+    On a GPU their steps run side by side; on a CPU one seed at a time is faster.
 
     Args:
         recipe: what to train and how.
-        data: the images of this seed, on ``device``.
-        seed: every random number of the run derives from it.
-        device: where the net lives.
-        checkpoint: where the state is kept while the training runs; removed by the caller.
-        on_prepare: called with images done and images in all while a frozen trunk's features are
-            computed, before the first step.
-        on_step: called after each step and its validation, if any.
-        should_stop: asked after each step and between preparations; True saves the state and ends
+        tasks: the seeds.
+        device: where the nets live.
+        open_stream: makes the stream that a seed's work is queued on.
+        on_prepare: called with the seed, images done and images in all while a frozen trunk's
+            features are computed, before the first step.
+        on_step: called with the seed after each of its steps and its validation, if any.
+        should_stop: asked after each step and between preparations; True saves the states and ends
             the training.
 
     Raises:
         Interrupted: ``should_stop`` said so.
     """
-    clock = _Clock()
-    with _private_randomness(device):
-        run = Trainer(recipe, data, seed=seed, device=device)
-        # Dropout layers draw from the global stream: PyTorch gives them no other.
-        torch.manual_seed(derive_seed(seed, "layers"))
-        if checkpoint and (state := checkpoint.load()):
-            run.restore(state)
-        progress = run.progress
-        for done, total in run.data.prepare():
-            on_prepare(done, total)
-            if should_stop():
-                raise Interrupted
-        saved = time.monotonic()
-        while not run.finished:
-            with clock:
-                run.train_step()
-            if run.validation_is_due:
-                run.validate()
-            on_step(progress)
-            stop = should_stop() and not run.finished
-            if checkpoint and (stop or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS):
-                checkpoint.save(run.state())
-                saved = time.monotonic()
-            if stop:
-                raise Interrupted
+    runs: dict[Trainer, Task] = {}
+    for task in tasks:
+        with _private_randomness(device):
+            stream = open_stream(device)
+            run = Trainer(recipe, task.data, seed=task.seed, device=device, stream=stream)
+        runs[run] = task
+        with run.turn():
+            if task.checkpoint and (state := task.checkpoint.load()):
+                run.restore(state)
+            for done, total in run.data.prepare():
+                on_prepare(task.seed, done, total)
+                if should_stop():
+                    raise Interrupted
+    clock, saved = _Clock(), time.monotonic()
+    while True:
+        for run in [run for run in runs if run.finished]:
+            with run.turn():
+                fitted = _result(run, clock)
+            yield runs.pop(run), fitted
+        if not runs:
+            return
+        with clock:
+            for run in runs:
+                with run.turn():
+                    run.train_step()
+            validating = [run for run in runs if run.validation_is_due]
+            for run in validating:
+                run.stream.wait()
+        for run in validating:
+            with run.turn():
+                run.start_validation()
+        for run in validating:
+            with run.turn():
+                run.finish_validation()
+        for run, task in runs.items():
+            on_step(task.seed, run.progress)
+        stop = should_stop() and not all(run.finished for run in runs)
+        if stop or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            for run, task in runs.items():
+                if task.checkpoint:
+                    with run.turn():
+                        task.checkpoint.save(run.state())
+            saved = time.monotonic()
+        if stop:
+            raise Interrupted
+
+
+def _result(run: Trainer, clock: _Clock) -> Fitted:
     run.keep_best()
-    images = clock.entries * recipe.batch_size
+    train, validation = (
+        run.measure(images).tolist() for images in (run.data.train, run.data.validation)
+    )
+    images = clock.entries * run.recipe.batch_size
     return Fitted(
         weights={name: value.cpu().contiguous() for name, value in run.best.items()},
-        progress=progress,
-        train=run.measure("train"),
-        validation=run.measure("validation"),
+        progress=run.progress,
+        train=(train[0], train[1]),
+        validation=(validation[0], validation[1]),
         images_per_second=images / clock.seconds if images else 0.0,
     )
 

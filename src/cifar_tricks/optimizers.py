@@ -1,0 +1,65 @@
+"""What a training asks of PyTorch's optimizers beyond their own interface."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cifar_tricks.data import Batches
+
+
+def leave_compiler_out() -> None:
+    """Spares a process the import of torch.compile, a third of a training's start-up.
+
+    These methods import it when first called, only to have themselves marked as not to be compiled.
+    Nothing here is compiled. The methods behind the marks are PyTorch's own.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        setattr(Optimizer, name, inspect.unwrap(getattr(Optimizer, name)))
+
+
+def bare_step(optimizer: Optimizer) -> Callable[[], None]:
+    """The optimizer's step without its wrapper, which imports torch.compile too (see above) and
+    calls hooks for profilers; what it does else, here the caller does: switch gradients off."""
+    step = inspect.unwrap(type(optimizer).step)
+    return lambda: step(optimizer)
+
+
+def can_replay(optimizer: Optimizer, images: Batches) -> bool:
+    """Whether a step needs nothing from the host: the images lie on the device, and the optimizer
+    reads its learning rate from a tensor, as PyTorch's fused ones do (SGD, Adagrad, AdamW ...)."""
+    return images.is_resident and all("fused" in group for group in optimizer.param_groups)
+
+
+def make_replayable(optimizer: Optimizer, device: torch.device) -> None:
+    """Keeps the optimizer's learning rate and step counter on the device.
+
+    To be called before its first step, and only where :func:`can_replay`.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+        group["fused"], group["foreach"] = True, False
+        if "capturable" in group:
+            group["capturable"] = True
+
+
+def set_learning_rates(optimizer: Optimizer, rates: Sequence[float]) -> None:
+    """One for each group of parameters; where they are tensors, in place."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any], device: torch.device) -> None:
+    """Takes up a state that was read to the CPU; PyTorch moves all of it but learning rates."""
+    optimizer.load_state_dict(state)
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"] = group["lr"].to(device)

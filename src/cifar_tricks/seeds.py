@@ -1,0 +1,123 @@
+"""Training the seeds of a variant, side by side or in turn, each written as soon as it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from cifar_tricks.arrays import write_arrays
+from cifar_tricks.checkpoint import Checkpoint
+from cifar_tricks.console import TrainingDisplay
+from cifar_tricks.data import TrainingData, make_training_data
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import write_atomically
+from cifar_tricks.publish import log_times, seed_result
+from cifar_tricks.resume import Training
+from cifar_tricks.runs import to_json, write_history
+from cifar_tricks.streams import open_stream
+from cifar_tricks.training import Fitted, Task, fit
+
+
+def groups(trainings: list[Training], at_once: int | str) -> Iterator[list[Training]]:
+    """Which seeds train side by side.
+
+    Args:
+        trainings: all seeds of a variant.
+        at_once: at most this many on a GPU, or auto.
+    """
+    first = trainings[0]
+    if first.device.type != "cuda":
+        at_once = 1  # more would only compete for the caches
+    elif at_once == "auto":
+        # One step behind a frozen trunk keeps a GPU busy, and its features fill the memory.
+        at_once = 1 if first.variant.recipe.features else len(trainings)
+    size = int(at_once)
+    yield from (trainings[at : at + size] for at in range(0, len(trainings), size))
+
+
+def is_done(folder: Path) -> bool:
+    """Whether an earlier call finished this training; says so."""
+    done = (folder / "result.json").exists()
+    if done:
+        print(f"{folder.name}: already trained, kept", flush=True)
+    return done
+
+
+def train_seeds(
+    trainings: list[tuple[Training, Path]], stop_requested: Callable[[], bool], *, graphs: bool
+) -> None:
+    """Trains seeds of one variant side by side; each is written to its folder as soon as it ends.
+
+    Args:
+        trainings: with the folder of each.
+        stop_requested: asked after each step.
+        graphs: whether a GPU records a step and replays it.
+
+    Raises:
+        UserError: the GPU's memory ran out.
+        Interrupted: ``stop_requested`` said so; the states are saved.
+    """
+    first, _ = trainings[0]
+    started = time.time()
+    displays, by_seed = {}, {training.seed: (training, folder) for training, folder in trainings}
+    for place, seed in enumerate(by_seed):
+        displays[seed] = TrainingDisplay(first.variant, seed, place=place)
+    try:
+        for task, fitted in fit(
+            first.variant.recipe,
+            [_task(training, folder) for training, folder in trainings],
+            device=first.device,
+            open_stream=partial(open_stream, graphs=graphs),
+            on_prepare=lambda seed, done, total: displays[seed].prepare(done, total),
+            on_step=lambda seed, progress: displays[seed](progress),
+            should_stop=stop_requested,
+        ):
+            displays[task.seed].close()
+            training, folder = by_seed[task.seed]
+            _keep(training, folder, task.data, fitted, seconds=time.time() - started)
+    except RuntimeError as error:
+        if not _ran_out_of_memory(error):
+            raise
+        count = "1 seed" if len(trainings) == 1 else f"{len(trainings)} seeds"
+        raise UserError(
+            f"the GPU's memory ran out with {count} of {first.variant.key} at once; the states "
+            "saved so far are kept; set gpu.seeds_at_once in params.yaml to fewer, or free the GPU"
+        ) from error
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Also where it happened while a step was recorded, which then fails in its own way."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _task(training: Training, folder: Path) -> Task:
+    data = make_training_data(
+        training.arrays,
+        training.copies,
+        training.variant.recipe,
+        seed=training.seed,
+        device=training.device,
+        backbone=training.backbone.arrays if training.backbone else None,
+    )
+    return Task(seed=training.seed, data=data, checkpoint=Checkpoint(path=folder / "state.pt"))
+
+
+def _keep(
+    training: Training, folder: Path, data: TrainingData, fitted: Fitted, *, seconds: float
+) -> None:
+    """Writes a finished training to its folder."""
+    sha256 = write_arrays(
+        folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
+    )
+    write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
+    log_times(training, fitted, seconds=seconds)
+    result = seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
+    # Last: its presence says that the seed is done.
+    write_atomically(folder / "result.json", to_json(asdict(result)))
