@@ -238,6 +238,8 @@ def test_a_study_that_has_only_begun_shows_what_it_has(tmp_path: Path) -> None:
 def test_the_training_speed_is_there_where_it_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("without", "with"):
+        (tmp_path / name).mkdir()
     with make_study(tmp_path / "without", seeds=(0,)) as study:
         assert "Not measured yet" in build(study)
     monkeypatch.setattr(speed, "BENCH", ROOT / speed.BENCH)

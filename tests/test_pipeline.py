@@ -389,14 +389,21 @@ def imported_modules(path: Path, seen: set[Path]) -> set[Path]:
 
 
 # Modules that these stages reach by an import path in a recipe.
-CALLED = {"transfer": ("transfer", "features"), "evaluate": ("transfer",)}
+CALLED = {
+    "engine": ("augmentation",),
+    "transfer": ("transfer", "features"),
+    "evaluate": ("transfer",),
+}
 
 
 def test_the_modules_that_a_recipe_names_are_known() -> None:
     known = variants(load_params(ROOT / "params.yaml"))
-    calls = known["transfer-resnet18"].recipe.calls()
-    named = {call.target for call in calls if call.target.startswith("cifar_tricks.")}
-    assert {name.split(".")[1] for name in named} == set(CALLED["transfer"])
+    engine = {Path(path).stem for path in PIPELINE["engine"]["deps"]}
+    for variant in known.values():
+        calls = [*variant.recipe.calls(), *variant.recipe.batch_transforms]
+        targets = {call.target for call in calls if call.target.startswith("cifar_tricks.")}
+        named = {name.split(".")[1] for name in targets}
+        assert named <= engine | set(CALLED.get(variant.group, ())) | {"tricks"}, variant.key
 
 
 @pytest.mark.parametrize("stage", PIPELINE)

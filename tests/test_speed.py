@@ -31,7 +31,7 @@ def test_the_table_has_the_measured_numbers(bench: dict[str, object]) -> None:
 
 
 def test_the_ratios_are_those_of_the_rounds(bench: dict[str, object]) -> None:
-    """Nobody edits a ratio by hand."""
+    """Nobody edits a ratio by hand; the rounds are written with one decimal."""
     for ways in json.loads((ROOT / BENCH).read_text())["nets"].values():
         usual = [
             max(pair)
@@ -41,12 +41,13 @@ def test_the_ratios_are_those_of_the_rounds(bench: dict[str, object]) -> None:
         ]
         for row in ways.values():
             ratios = sorted(a / b for a, b in zip(row["rounds"], usual, strict=True))
-            assert row["ratio_to_usual"] == pytest.approx(ratios[len(ratios) // 2], abs=2e-3)
+            assert row["ratio_to_usual"] == pytest.approx(ratios[len(ratios) // 2], rel=5e-3)
 
 
 def test_the_chart_describes_itself(bench: dict[str, object]) -> None:
     chart = speed_chart(bench)
-    assert "engine, bf16" in chart["description"]
+    ratio = bench["nets"]["model1-baseline"]["engine, bf16"]["ratio_to_usual"]  # type: ignore[index]
+    assert f"model1, bf16 {ratio:.2f}x." in chart["description"]
     assert not any("augmented" in bar["net"] for bar in chart["data"]["values"])
 
 

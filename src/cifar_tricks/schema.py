@@ -154,8 +154,8 @@ class Visualize(Section):
 class Gpu(Section):
     """How trainings use a GPU; changes no result."""
 
-    graphs: bool
-    seeds_at_once: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)]
+    graphs: bool = True
+    seeds_at_once: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
 
 
 class Params(Section):
@@ -165,7 +165,7 @@ class Params(Section):
     model: str
     trick: str
     device: Literal["auto", "cpu", "cuda"]
-    gpu: Gpu
+    gpu: Gpu = Gpu()
     scales: Annotated[dict[Name, Scale], Field(min_length=1)]
     train: Train
     models: Annotated[dict[Name, Net], Field(min_length=1)]

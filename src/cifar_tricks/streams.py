@@ -50,10 +50,10 @@ class CudaStream(Stream):
     def __init__(self, device: torch.device, *, graphs: bool) -> None:
         self.graphs = graphs
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # The training data may still be on its way.
-        self.stream.wait_stream(torch.cuda.current_stream(device))
 
     def __enter__(self) -> Self:
+        # What was queued outside, the data and the net's first weights above all, comes first.
+        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
         self.context = torch.cuda.stream(self.stream)
         self.context.__enter__()  # type: ignore[no-untyped-call]
         return self
