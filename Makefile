@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint ui predict experiments bench bench-transfer readme lock clean
+.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer readme lock clean
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,6 +32,16 @@ test: setup ## the test suite, without network
 
 test-slow: setup ## the heavy checks
 	python -m pytest -m slow
+
+# Half an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
+test-faults: setup ## inject every fault that the study promises to survive; ends with a table
+	FAULTS_TABLE=docs/faults.md python -m pytest -m fault
+
+verify: setup ## compare every byte that is kept with its hash (REPAIR=1 restores what it can)
+	@python -m cifar_tricks.verify $(if $(REPAIR),--repair)
+
+reproduce-check: setup ## two fresh clones, the quick study in each: are all bytes the same?
+	@python -m cifar_tricks.reproduce_check
 
 lint: setup ## ruff and mypy
 	ruff check .

@@ -104,7 +104,7 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device("auto")
     prepare(device, threads=args.threads)
-    arrays = read_arrays(TRAIN_FILE, restore="make repro")
+    arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
     rows = []
     for key in args.keys:
         for precision in ("fp32", "bf16"):

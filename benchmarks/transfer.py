@@ -88,7 +88,7 @@ def measure_here(args: argparse.Namespace) -> None:
     way, precision, workers = WAYS[args.way]
     variant = variants(load_params(), "full", backbone=args.backbone)[f"transfer-{args.backbone}"]
     recipe = replace(variant.recipe, precision=precision)
-    arrays = read_arrays(TRAIN_FILE, restore="make repro")
+    arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
     if way == "usual":
         result = usual(recipe, arrays, workers, args.steps)
     else:

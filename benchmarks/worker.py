@@ -79,7 +79,7 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
     from cifar_tricks.arrays import read_arrays
     from cifar_tricks.data import TRAIN_FILE
 
-    arrays = read_arrays(TRAIN_FILE, restore="make repro")
+    arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
 
     def wait() -> None:
         if device.type == "cuda":

@@ -21,14 +21,14 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.runs import to_json
     from cifar_tricks.scores import metrics, summary
     from cifar_tricks.scoring import score_variants
-    from cifar_tricks.tracking import track
+    from cifar_tricks.tracking import track_or_keep
 
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
     runs, scores = score_variants(params, [key])
     write_atomically(folder / "metrics.json", to_json(summary(runs[key], scores)))
     result = Result(variant=variants(params)[key], seeds=params.seeds, run=runs[key], scores={})
     write_curves(result, folder / "curves.csv")
-    track(params, [key], metrics(params, runs, scores), folder=folder)
+    track_or_keep(params, [key], metrics(params, runs, scores), folder=folder)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import torch
 from cifar_tricks.arrays import Arrays, content_hash, write_arrays
 from cifar_tricks.recipe import Call, NetSpec, Recipe
 
+pytest_plugins = ["fault_table"]
+
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
 

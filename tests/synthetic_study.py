@@ -118,7 +118,7 @@ def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[
     for seed in params.seeds:
         gone = (variant.key, seed) in diverged
         rows = _history(variant, seed, diverged=gone)
-        write_history(seed_folder(params.scale, variant.key, seed) / "history.csv", rows)
+        history = seed_folder(params.scale, variant.key, seed) / "history.csv"
         value = float(generator(variant.key, seed).uniform(0.3, 0.9))
         results[seed] = SeedResult(
             status="diverged" if gone else "finished",
@@ -131,6 +131,7 @@ def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[
             mean=(125.0, 123.0, 114.0),
             std=(63.0, 62.0, 67.0),
             weights_sha256="0" * 64,
+            history_sha256=write_history(history, rows),
         )
     run = Run(
         scale=params.scale,

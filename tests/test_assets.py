@@ -174,6 +174,7 @@ def test_downloads_verifies_and_remembers_the_source(server: Server, folder: Pat
     assert len(server.requests) == 1
 
 
+@pytest.mark.fault("download")
 def test_a_dropped_connection_resumes_with_the_same_source(server: Server, folder: Path) -> None:
     behaviour = FAULTS.sequence(FAULTS.cut_after(1000), FAULTS.whole())
     fetch(asset(server.source("/a", behaviour)), folder, limits=LIMITS)
@@ -181,6 +182,7 @@ def test_a_dropped_connection_resumes_with_the_same_source(server: Server, folde
     assert sum(request.sent for request in server.requests) == NUM_BYTES
 
 
+@pytest.mark.fault("download")
 def test_a_later_run_fetches_only_the_rest_even_from_a_mirror(server: Server, folder: Path) -> None:
     first = server.source("/a", FAULTS.sequence(FAULTS.cut_after(1000), FAULTS.status(404)))
     with pytest.raises(UserError, match="HTTP 404"):
@@ -212,6 +214,7 @@ def not_satisfiable(handler: Handler) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [ignores_range, wrong_content_range, not_satisfiable])
+@pytest.mark.fault("download")
 def test_restarts_cleanly_where_a_part_cannot_be_continued(
     server: Server, folder: Path, behaviour: Callable[[Handler], None]
 ) -> None:
@@ -224,6 +227,7 @@ def test_restarts_cleanly_where_a_part_cannot_be_continued(
 
 @pytest.mark.parametrize("length", [0, 1, NUM_BYTES - 1, NUM_BYTES, NUM_BYTES + 1])
 @pytest.mark.parametrize("intact", [True, False])
+@pytest.mark.fault("download")
 def test_any_part_leads_to_the_whole_file(
     server: Server, folder: Path, length: int, intact: bool
 ) -> None:
@@ -290,6 +294,7 @@ def endless(handler: Handler) -> None:
         (FAULTS.cut_after(10), "connection"),
     ],
 )
+@pytest.mark.fault("download")
 def test_a_bad_source_is_given_up_for_the_next(
     server: Server,
     folder: Path,
@@ -306,12 +311,14 @@ def test_a_bad_source_is_given_up_for_the_next(
     assert f"gave up {sources[0].via.name}" in (text := capsys.readouterr().err) and reason in text
 
 
+@pytest.mark.fault("download")
 def test_a_busy_server_is_tried_again(server: Server, folder: Path) -> None:
     behaviour = FAULTS.sequence(FAULTS.status(503), FAULTS.whole())
     fetch(asset(server.source("/a", behaviour)), folder, limits=LIMITS)
     assert len(server.requests) == 2
 
 
+@pytest.mark.fault("download")
 def test_a_slow_source_is_used_when_there_is_no_other(server: Server, folder: Path) -> None:
     def slow_at_first(handler: Handler) -> None:
         if handler.range:
@@ -326,6 +333,7 @@ def test_a_slow_source_is_used_when_there_is_no_other(server: Server, folder: Pa
     assert [request.path for request in server.requests] == ["/slow", "/down", "/slow"]
 
 
+@pytest.mark.fault("download")
 def test_no_source_names_what_was_tried_and_where_to_put_the_file(
     server: Server, folder: Path
 ) -> None:
@@ -363,6 +371,7 @@ def test_a_file_placed_by_hand_needs_no_network(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["other.bin"]
 
 
+@pytest.mark.fault("download")
 def test_a_damaged_file_placed_by_hand_is_named_and_left_alone(
     server: Server, folder: Path
 ) -> None:
@@ -375,6 +384,7 @@ def test_a_damaged_file_placed_by_hand_is_named_and_left_alone(
     assert fetched.path.read_bytes() == CONTENT
 
 
+@pytest.mark.fault("download")
 def test_a_wrong_md5_is_noticed(server: Server, folder: Path) -> None:
     good = server.source("/a", FAULTS.whole())
     wrong = source(good.via, md5="0" * 32)
@@ -384,6 +394,7 @@ def test_a_wrong_md5_is_noticed(server: Server, folder: Path) -> None:
     assert fetch(asset(right), folder, limits=LIMITS).path.exists()
 
 
+@pytest.mark.fault("disk")
 def test_an_unwritable_folder_is_said_before_any_request(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write to"):
@@ -391,6 +402,7 @@ def test_an_unwritable_folder_is_said_before_any_request(server: Server, tmp_pat
     assert server.requests == []
 
 
+@pytest.mark.fault("disk")
 def test_a_full_disk_is_said_before_any_request(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +416,7 @@ def test_a_full_disk_is_said_before_any_request(
     assert server.requests == []
 
 
+@pytest.mark.fault("download")
 def test_only_one_downloads_at_a_time(server: Server, folder: Path) -> None:
     def slowly(handler: Handler) -> None:
         time.sleep(0.1)
@@ -467,6 +480,7 @@ def test_npm_packs_the_exact_version(npm: Callable[[str], None], folder: Path) -
         (None, "npm is not installed"),
     ],
 )
+@pytest.mark.fault("download")
 def test_a_failing_npm_is_one_line(
     npm: Callable[[str], None], folder: Path, body: str | None, reason: str
 ) -> None:

@@ -102,12 +102,13 @@ def test_a_second_choice_gives_the_same_bytes(root: Path) -> None:
     assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
 
 
+@pytest.mark.fault("damage")
 def test_damage_is_told(root: Path) -> None:
     weights = FOLDER / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="dvc checkout --force"):
+    with pytest.raises(UserError, match="dvc checkout"):
         load_classifier(FOLDER)
     weights.unlink()
     with pytest.raises(UserError, match="dvc checkout"):
@@ -120,6 +121,7 @@ def test_damage_is_told(root: Path) -> None:
         load_classifier(FOLDER)
 
 
+@pytest.mark.fault("hostile")
 def test_a_description_cannot_call_what_it_likes(root: Path) -> None:
     about = json.loads((FOLDER / "model.json").read_text())
     for target in ("os.system", "torch.nn.init.zeros_", "torch.nn.functional.relu", "torch.load"):

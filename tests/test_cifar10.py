@@ -139,6 +139,7 @@ def test_both_layouts_give_the_same_arrays(
 
 
 @pytest.mark.parametrize("layout", [OFFICIAL, NPM])
+@pytest.mark.fault("damage")
 def test_other_content_is_refused_whatever_its_layout(
     layout: Layout, splits: dict[str, Split], tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def link(kind: bytes) -> tarfile.TarInfo:
         ({OFFICIAL.batch: b"\x80\x02}."}, "holds no images"),
     ],
 )
+@pytest.mark.fault("hostile")
 def test_a_bad_member_is_refused(
     extra: dict[str, bytes | tarfile.TarInfo],
     reason: str,
@@ -191,6 +193,7 @@ def test_a_bad_member_is_refused(
     assert [file.name for file in tmp_path.iterdir()] == ["cifar.tar.gz"]
 
 
+@pytest.mark.fault("hostile")
 def test_a_missing_repeated_or_cut_member_is_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tgz", {"a": b"1", "b": bytes(5000)})
     assert read_members(path, {"a": 1}) == {"a": b"1"}
@@ -216,6 +219,7 @@ class Canary:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.fault("hostile")
 def test_a_malicious_pickle_does_not_run(
     protocol: int, splits: dict[str, Split], tmp_path: Path
 ) -> None:
@@ -230,6 +234,7 @@ def test_a_malicious_pickle_does_not_run(
 
 
 @pytest.mark.parametrize("dtype", [b"O8", b"i8", b"V9"])
+@pytest.mark.fault("hostile")
 def test_only_arrays_of_bytes_are_unpickled(dtype: bytes) -> None:
     with pytest.raises(BadArchive, match="not of uint8"):
         load_array_pickle(python2_pickle(np.zeros((1, 8), np.uint8), [0], dtype))
@@ -254,6 +259,7 @@ def png(mode: str, size: tuple[int, int]) -> bytes:
         ({"package/test_lables.json": b"[1, 2"}, "cannot be read"),
     ],
 )
+@pytest.mark.fault("hostile")
 def test_a_bad_package_is_refused(
     extra: dict[str, bytes], reason: str, splits: dict[str, Split], tmp_path: Path
 ) -> None:
@@ -297,6 +303,7 @@ def test_writing_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     assert len(hashes) == 1
 
 
+@pytest.mark.fault("disk")
 def test_a_split_that_cannot_be_written_is_one_line(
     splits: dict[str, Split], tmp_path: Path
 ) -> None:

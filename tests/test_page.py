@@ -173,6 +173,7 @@ def test_holes_are_named_at_the_top_and_in_the_table(tmp_path: Path) -> None:
     assert rows["leaky_relu", "narrow"][2:5] == ["missing", "—", "—"]
 
 
+@pytest.mark.fault("escape")
 def test_strings_stay_text(tmp_path: Path) -> None:
     attack = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
     manifest = {"assets": {attack: {"source": attack}}, "files": {}}
@@ -191,6 +192,7 @@ def test_strings_stay_text(tmp_path: Path) -> None:
     assert "alert(" in page and "<script>alert" not in page and "<img src=x" not in page
 
 
+@pytest.mark.fault("escape")
 def test_tables_and_data_escape_what_they_hold() -> None:
     text = '<b title="&">\u2028</script>'
     html = str(html_table([{text: text}], name="t-x", caption=text))

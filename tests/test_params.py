@@ -101,6 +101,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("before", MISTAKES)
+@pytest.mark.fault("params")
 def test_a_mistake_is_told_in_one_line(before: str, tmp_path: Path) -> None:
     after, expected = MISTAKES[before]
     assert before in TEXT
@@ -113,6 +114,7 @@ def test_a_mistake_is_told_in_one_line(before: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "[]", "scale: [quick]\n", "\x00", "a: 1\na: 2\n"])
+@pytest.mark.fault("params")
 def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(UserError):
         load_text(tmp_path, text)
@@ -132,6 +134,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
+@pytest.mark.fault("params", tried=200)
 def test_any_wrong_value_anywhere_is_a_user_error_or_valid(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

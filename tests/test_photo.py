@@ -171,6 +171,7 @@ def test_large_jpeg_is_decoded_smaller(tmp_path: Path) -> None:
     assert min(read_photo(path, min_side=1600).size) == 1600
 
 
+@pytest.mark.fault("hostile")
 def test_refuses_what_is_no_picture(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "none.jpg")
     assert "is a folder" in refusal(tmp_path)
@@ -201,6 +202,7 @@ def test_refuses_what_may_not_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp", "ppm", "gif"])
+@pytest.mark.fault("hostile")
 def test_refuses_half_a_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"photo.{suffix}"
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
@@ -210,6 +212,7 @@ def test_refuses_half_a_file(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("side", [30_000, 12_000, 8_400])
+@pytest.mark.fault("hostile")
 def test_refuses_a_bomb_by_its_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side, depth=1, colour=0, rows=bytes(10_000_000)))
@@ -251,6 +254,7 @@ def test_any_picture_becomes_a_square(
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@pytest.mark.fault("hostile", tried=150)
 def test_damage_is_told_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to a file's bytes, it is read or refused."""
     suffix = data.draw(st.sampled_from(["jpg", "png", "webp", "tif", "gif", "bmp", "ppm"]))

@@ -124,6 +124,7 @@ def test_torchvisions_file_and_its_twin_hold_the_same(
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.fault("damage")
 def test_other_weights_are_refused(resnet: dict[str, torch.Tensor], tmp_path: Path) -> None:
     wrong = {name: value.numpy() for name, value in resnet.items()}
     wrong["fc.bias"] = wrong["fc.bias"][:10]
@@ -148,6 +149,7 @@ class Attack:
         return Path.write_text, (self.canary, "run")
 
 
+@pytest.mark.fault("hostile")
 def test_a_pth_cannot_run_code(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     torch.save({"fc.bias": Attack(canary)}, tmp_path / "evil.pth")
@@ -220,6 +222,7 @@ def test_the_first_backbone_that_can_be_had_is_used(
     assert Path("data/pretrained/efficientnet_lite0.safetensors").read_bytes() == before
 
 
+@pytest.mark.fault("download")
 def test_without_any_backbone_only_its_training_fails(workplace: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"weights")
     assets = {"resnet18": Asset(name="resnet18", sources=(source(tmp_path / "file"),))}

@@ -52,7 +52,7 @@ def train(
         Task(
             seed=seed,
             data=make_training_data(arrays, copies, recipe, seed=seed, device=CPU),
-            checkpoint=Checkpoint(path=folder / f"{seed}.pt") if folder else None,
+            checkpoint=Checkpoint(path=folder / f"{seed}.safetensors") if folder else None,
         )
         for seed in seeds
     ]
@@ -78,6 +78,7 @@ def test_each_seed_stops_early_by_itself_and_is_yielded_then(arrays: Arrays) -> 
         assert_same(fitted, train(recipe, arrays, (seed,))[seed])
 
 
+@pytest.mark.fault("diverge")
 def test_a_diverging_seed_leaves_the_others_alone(arrays: Arrays) -> None:
     """All diverge here, but at the same validation each by itself; the rest of the loop goes on."""
     wild = make_recipe(optimizer=Call("torch.optim.SGD", {"lr": 1e6}))

@@ -207,6 +207,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.fault("signal")
 def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     kind: signal.Signals, workplace: Path
 ) -> None:
@@ -218,7 +219,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     study.write_text(study.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05"))
     process = stage("stages/train.py", key)
     deadline = time.monotonic() + 60
-    while not list(Path("resume").glob("*/state.pt")) and time.monotonic() < deadline:
+    while not list(Path("resume").glob("*/state.safetensors")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(kind)
@@ -240,6 +241,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     assert outputs(Path("runs")) == interrupted
 
 
+@pytest.mark.fault("orphan")
 def test_a_second_process_on_the_same_run_is_refused_but_for_another_checkout(
     workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +271,7 @@ def test_a_second_process_on_the_same_run_is_refused_but_for_another_checkout(
             process.communicate()
 
 
+@pytest.mark.fault("params")
 def test_mistakes_end_with_exit_code_2_and_one_line(workplace: Path) -> None:
     edit("trick: baseline ", "trick: laeky_relu ")
     for script in ("check", "augment", "train", "evaluate", "experiment"):
@@ -281,6 +284,7 @@ def test_mistakes_end_with_exit_code_2_and_one_line(workplace: Path) -> None:
         assert time.monotonic() - start < 3
 
 
+@pytest.mark.fault("damage")
 def test_damaged_data_and_unknown_variants_are_told(workplace: Path) -> None:
     params = load_params()
     with pytest.raises(UserError, match="did you mean model1-adam"):
@@ -289,13 +293,14 @@ def test_damaged_data_and_unknown_variants_are_told(workplace: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match=r"dvc checkout --force data/cifar10/train\.safetensors"):
+    with pytest.raises(UserError, match=r"dvc checkout data/cifar10/train\.safetensors"):
         train_variant(params, "model1-adam")
     path.unlink()
     with pytest.raises(UserError, match="missing"):
         train_variant(params, "model1-adam")
 
 
+@pytest.mark.fault("disk")
 def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_at_the_start(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +311,7 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_at_the_start(
     assert output.startswith("error: cannot write resume/.locks: ") and output.count("\n") == 1
     usage = shutil.disk_usage(".")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(UserError, match=r"has 1 MB free; this variant needs \d+ MB"):
+    with pytest.raises(UserError, match=r"has 1 MB free; this variant needs \d+ bytes \(\d+ MB\)"):
         train_variant(load_params(), "model2-baseline")
 
 

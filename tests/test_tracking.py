@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, make_recipe
 
-from cifar_tricks import store, tracking
+from cifar_tricks import mlflow_runs, store
 from cifar_tricks.errors import UserError
 from cifar_tricks.labels import run_tags
 from cifar_tricks.params import load_params
@@ -49,8 +49,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An opened store: MLflow's migrations take seconds, so the tests copy it."""
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     opened = store.Store(f"sqlite:///{file}")
-    with tracking.told_in_one_line(opened), opened.lock():
-        tracking.open_store(opened)
+    with mlflow_runs.told_in_one_line(opened), opened.lock():
+        mlflow_runs.open_store(opened)
     return file
 
 
@@ -93,6 +93,9 @@ def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | No
     results = {}
     for seed in seeds:
         lost = seed == diverged
+        rows = curve(seed)
+        if lost:
+            rows[-1]["loss"] = float("nan")
         results[seed] = SeedResult(
             status="diverged" if lost else "finished",
             steps=6 - 2 * seed,
@@ -104,11 +107,8 @@ def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | No
             mean=(1.0, 2.0, 3.0),
             std=(1.0, 2.0, 3.0),
             weights_sha256="0" * 64,
+            history_sha256=write_history(seed_folder("quick", key, seed) / "history.csv", rows),
         )
-        rows = curve(seed)
-        if lost:
-            rows[-1]["loss"] = float("nan")
-        write_history(seed_folder("quick", key, seed) / "history.csv", rows)
         log = Path("logs/quick") / key / f"seed={seed}.json"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(
@@ -303,6 +303,7 @@ def test_logging_twice_adds_nothing_but_another_experiment_does(
     assert log(params, one).new == 1
 
 
+@pytest.mark.fault("store")
 def test_what_a_killed_process_left_is_replaced(
     params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,7 +313,7 @@ def test_what_a_killed_process_left_is_replaced(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(tracking, "_end", killed)
+        patch.setattr(mlflow_runs, "_end", killed)
         log(params, variants)
     (unfinished,) = logged()
     assert (unfinished.info.status, len(logged("seed"))) == ("RUNNING", 1)
@@ -347,6 +348,7 @@ def _process(root: str, barrier: Barrier, results: Any, params: Params, variants
     results.put(log(params, variants).new)
 
 
+@pytest.mark.fault("store")
 def test_eight_processes_open_a_fresh_store_at_once(
     params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,16 +388,19 @@ def told(params: Params, variants: dict[str, Any]) -> str:
     return message
 
 
+@pytest.mark.fault("store")
 def test_a_locked_store_is_told_in_one_line(params: Params, root: Path, held: None) -> None:
     message = told(params, {"model1-adam": write_variant("model1-adam")})
     assert f"sqlite:///{root}/mlflow.db" in message and "locked" in message
 
 
+@pytest.mark.fault("store")
 def test_a_damaged_store_is_told_in_one_line(params: Params, bare: Path) -> None:
     (bare / "mlflow.db").write_bytes(b"no database " * 100)
     assert "not a database" in told(params, {"model1-adam": write_variant("model1-adam")})
 
 
+@pytest.mark.fault("store")
 def test_a_server_that_is_down_is_told_in_one_line_without_its_password(
     params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,4 +438,4 @@ def test_only_four_modules_import_mlflow() -> None:
     importing = re.compile(r"^\s*(import|from) mlflow\b", re.MULTILINE)
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
     named = {file.name for file in files if importing.search(file.read_text())}
-    assert named == {"tracking.py", "registry.py", "serving.py", "ui_server.py"}
+    assert named == {"mlflow_runs.py", "registry.py", "serving.py", "ui_server.py"}

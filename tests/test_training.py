@@ -115,7 +115,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(
     name: str, step: int, arrays: Arrays, tmp_path: Path
 ) -> None:
     recipe = all_tricks()[name]
-    checkpoint = Checkpoint(path=tmp_path / "state.pt")
+    checkpoint = Checkpoint(path=tmp_path / "state.safetensors")
     for last in (step, step + 7):
         on_step, should_stop = stop_after(last)
         with pytest.raises(Interrupted):
@@ -172,6 +172,7 @@ def test_early_stopping_ends_the_training(arrays: Arrays) -> None:
     assert stops_early(losses, 4)
 
 
+@pytest.mark.fault("diverge")
 def test_divergence_ends_the_training_at_the_next_validation(arrays: Arrays) -> None:
     fitted = train(make_recipe(optimizer=Call("torch.optim.SGD", {"lr": 1e6})), arrays)
     assert fitted.progress.diverged and fitted.progress.step == 6

@@ -204,7 +204,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     arrays: Arrays, weights: dict[str, np.ndarray], tmp_path: Path, stop: int
 ) -> None:
     # Three pieces of preparation (16 validation images, then 48 in two), then six steps.
-    checkpoint = Checkpoint(path=tmp_path / "state.pt")
+    checkpoint = Checkpoint(path=tmp_path / "state.safetensors")
     whole = train(make_recipe(), arrays, weights)
     with pytest.raises(Interrupted):
         train(make_recipe(), arrays, weights, checkpoint=checkpoint, should_stop=stop_after(stop))

@@ -3,9 +3,11 @@
 Nothing here touches the disk or runs what an archive brings along; callers verify its hash first.
 """
 
+import gzip
 import io
 import pickle
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +16,8 @@ import numpy as np
 
 # Read-me files, package descriptions and the like that lie beside the wanted members.
 OTHER_MEMBER_BYTES = 1 << 20
+# Headers, padding and all members that are not wanted, together.
+REST_BYTES = 8 << 20
 
 
 class BadArchive(Exception):
@@ -32,11 +36,16 @@ def read_members(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
 
     Raises:
         BadArchive: a wanted member is missing, or any member is neither a regular file nor a
-            folder, larger than acceptable, named twice, or points outside of the archive.
+            folder, larger than acceptable, named twice, or points outside of the archive; or all of
+            it is much larger than what is wanted.
     """
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with (
+            gzip.open(path) as stream,
+            _Bounded(stream, sum(wanted.values()) + REST_BYTES) as bounded,
+            tarfile.open(fileobj=bounded, mode="r|") as archive,
+        ):
             for member in archive:
                 _check_member(member, wanted.get(member.name, OTHER_MEMBER_BYTES))
                 if member.name not in wanted:
@@ -44,11 +53,30 @@ def read_members(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
                 if member.name in found or (file := archive.extractfile(member)) is None:
                     raise BadArchive(f"{member.name} is there twice or is no file")
                 found[member.name] = file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
         raise BadArchive(f"cannot be read ({error})") from error
     if missing := sorted(wanted.keys() - found.keys()):
         raise BadArchive(f"{', '.join(missing)} missing")
     return found
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with an error where more comes out than belongs there.
+
+    The sizes of members are checked one by one, but a tar may hold any number of them, and headers
+    of any size, which tarfile reads into memory.
+    """
+
+    def __init__(self, stream: gzip.GzipFile, most_bytes: int) -> None:
+        self._stream, self._left, self._most = stream, most_bytes, most_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes."""
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise BadArchive(f"unpacks to more than {self._most} bytes")
+        return content
 
 
 def _check_member(member: tarfile.TarInfo, most_bytes: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import restored
 from cifar_tricks.recipe import Call
 
 FOLDER = Path("data/pretrained")
@@ -78,5 +79,5 @@ def used_backbone() -> str | None:
     try:
         used = json.loads(CHOICE_FILE.read_bytes())["used"]
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{CHOICE_FILE} is damaged: dvc checkout --force {FOLDER}") from error
+        raise UserError(f"{CHOICE_FILE} is damaged; {restored(FOLDER)}") from error
     return used if used in BACKBONES else None

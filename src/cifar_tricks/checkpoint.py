@@ -1,21 +1,23 @@
-"""The state of an interrupted training, on disk: whole or absent, and only for the same run."""
+"""The state of an interrupted training, on disk: whole or absent, and only for the same run.
+
+It is a safetensors file: all tensors of the state, and as JSON what holds them together. Nothing is
+pickled, so nothing in the file can run code.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from torch import Tensor
 
+from cifar_tricks.arrays import read_arrays, write_arrays
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,85 +25,103 @@ class Checkpoint:
     """One file that holds the state of one training.
 
     Args:
-        path: the file; its folder is named after all that determines the run, so a state is never
-            taken up by a run of other parameters, data or code.
+        path: the file.
+        identity: all that determines the training, as JSON values; a state of another one is never
+            taken up.
     """
 
     path: Path
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replaces the saved state in one step: a crash leaves the old or the new one."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        payload = buffer.getvalue()
-        write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
+        """Replaces the saved state in one step: a crash leaves the old or the new one.
+
+        Args:
+            state: tensors, numbers, texts and None, in dicts, lists and tuples; ``progress`` has no
+                tensors and only texts as keys, so that it can be read without PyTorch.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        tensors = {name: value for name, value in state.items() if name != "progress"}
+        note = {
+            "identity": self.identity,
+            "progress": state["progress"],
+            "state": _pack(tensors, arrays),
+        }
+        write_arrays(self.path, arrays, note=json.dumps(note))
 
     def load(self) -> dict[str, Any] | None:
         """The saved state on the CPU, or None where there is none.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged or of another training; the message says how they differ.
         """
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
-        digest, payload = content[:32], content[32:]
-        if hashlib.sha256(payload).digest() != digest:
-            raise UserError(f"{self.path} is damaged; delete it to train this run from its start")
-        # Tensors and plain values only: nothing in the file can run code.
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(payload), map_location="cpu", weights_only=True
-        )
+        anew = f"delete it, and this run starts anew: rm {self.path}"
+        content = read_arrays(self.path, remedy=anew)
+        try:
+            note = json.loads(content.note)
+            found = note["identity"]
+            state = {"progress": note["progress"], **_unpack(note["state"], content.arrays)}
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise UserError(f"{self.path} holds no state of a training; {anew}") from error
+        if differing := differences(found, self.identity):
+            raise UserError(f"{self.path} is of another training ({differing}); {anew}")
         return state
 
-    def remove(self) -> None:
-        """Deletes the saved state, if any."""
-        self.path.unlink(missing_ok=True)
+
+def _pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The value as JSON, its tensors in ``arrays``."""
+    if isinstance(value, Tensor):
+        # From the outermost dimension in memory to the innermost: channels_last stays as it is.
+        order = sorted(range(value.ndim), key=value.stride, reverse=True)
+        name = str(len(arrays))
+        arrays[name] = value.detach().permute(order).cpu().contiguous().numpy()
+        return {"tensor": name, "order": order}
+    if isinstance(value, dict):
+        return {"dict": [[key, _pack(inner, arrays)] for key, inner in value.items()]}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [_pack(inner, arrays) for inner in value]}
+    assert value is None or isinstance(value, bool | int | float | str), type(value)
+    return value
 
 
-class AlreadyRunning(UserError):
-    """Another process trains the same run.
+def _unpack(packed: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """What :func:`_pack` was given."""
+    if not isinstance(packed, dict):
+        return packed
+    if "tensor" in packed:
+        order = packed["order"]
+        stored = torch.from_numpy(arrays[packed["tensor"]])
+        if not order:
+            return stored[0]  # a single number is stored as a row of one
+        return stored.permute([order.index(dim) for dim in range(len(order))])
+    if "dict" in packed:
+        return {key: _unpack(inner, arrays) for key, inner in packed["dict"]}
+    if "list" in packed:
+        return [_unpack(inner, arrays) for inner in packed["list"]]
+    return tuple(_unpack(inner, arrays) for inner in packed["tuple"])
+
+
+def differences(found: Any, wanted: Any, where: str = "") -> str:
+    """Says in words where two identities differ, "" where they do not.
 
     Args:
-        process: its id.
-        checkout: the folder that it runs in.
+        found: JSON values.
+        wanted: JSON values, or what becomes the same as JSON.
+        where: the keys that lead here.
     """
-
-    def __init__(self, process: str, checkout: str) -> None:
-        super().__init__(
-            f"this run is already being trained by process {process}; wait for it or end it"
+    wanted = json.loads(json.dumps(wanted))
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = dict.fromkeys([*found, *wanted])
+        parts = (
+            differences(found.get(key), wanted.get(key), f"{where}.{key}".lstrip("."))
+            for key in keys
         )
-        self.checkout = checkout
+        return "; ".join(part for part in parts if part)
+    return "" if found == wanted else f"{where} = {_short(found)}, here {_short(wanted)}"
 
 
-@contextlib.contextmanager
-def sole_writer(folder: Path) -> Iterator[Path]:
-    """Holds a lock on a folder that the system frees however the process ends.
-
-    DVC killed with -9 leaves its trainings alive, and a second `dvc repro` would start them again.
-
-    Args:
-        folder: is made; `.locks` beside it holds the lock and a file that names its holder.
-
-    Raises:
-        AlreadyRunning: another process holds it.
-    """
-    locks = folder.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
-    holder = locks / f"{folder.name}.pid"
-    # The lock file stays: deleting it would let a third process lock a new file of that name
-    # while a second one holds the deleted one.
-    lock = FileLock(locks / f"{folder.name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        process, _, checkout = holder.read_text().partition("\n") if holder.exists() else ("?",) * 3
-        raise AlreadyRunning(process, checkout) from error
-    try:
-        holder.write_text(f"{os.getpid()}\n{Path.cwd()}")
-        yield folder
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else text[:12] + "..."

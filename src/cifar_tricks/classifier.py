@@ -22,6 +22,7 @@ from cifar_tricks.arrays import read_arrays
 from cifar_tricks.data import Normalisation
 from cifar_tricks.errors import UserError
 from cifar_tricks.evaluation import autocast
+from cifar_tricks.files import restored
 from cifar_tricks.models import load_weights
 from cifar_tricks.recipe import Call, NetSpec
 
@@ -89,7 +90,7 @@ def load_classifier(folder: Path) -> Classifier:
         raise UserError(f"{weights} is missing: dvc checkout {weights}, dvc pull, or make repro")
     arrays = read_arrays(weights)
     if arrays.sha256 != about["weights_sha256"]:
-        raise UserError(f"{weights} is not the file of {path}: dvc checkout --force {weights}")
+        raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.arrays.items()}
     net = load_weights(_spec(path, about["net"]), tensors, torch.device("cpu"))
     net.eval()

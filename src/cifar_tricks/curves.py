@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pandas as pd
 
-from cifar_tricks.errors import UserError
 from cifar_tricks.results import Result
-from cifar_tricks.runs import HISTORY_COLUMNS, seed_folder
+from cifar_tricks.runs import HISTORY_COLUMNS, read_history
 
 
 def read_curves(result: Result) -> pd.DataFrame:
@@ -23,19 +24,14 @@ def read_curves(result: Result) -> pd.DataFrame:
         NaN where a training diverged.
 
     Raises:
-        UserError: a history is not what a training writes.
+        UserError: a history is missing or damaged.
     """
     frames = [pd.DataFrame(columns=["seed", *HISTORY_COLUMNS])]
     run = result.run
-    paths = [seed_folder(run.scale, run.key, s) / "history.csv" for s in run.seeds] if run else []
-    for seed, path in zip(run.seeds if run else (), paths, strict=True):
-        if not path.exists():
-            continue
-        try:
-            frame = pd.read_csv(path)[list(HISTORY_COLUMNS)]
-            numbers = frame[["step", "epoch", "loss", "accuracy"]].astype(float)
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{path} is damaged: dvc checkout --force {path.parent}") from error
+    histories = {seed: read_history(run, seed) for seed in run.seeds} if run else {}
+    for seed, history in histories.items():
+        frame = pd.read_csv(io.StringIO(history))[list(HISTORY_COLUMNS)]
+        numbers = frame[["step", "epoch", "loss", "accuracy"]].astype(float)
         per_epoch = result.variant.recipe.validations_per_epoch
         numbers["epoch"] = (numbers["epoch"] * per_epoch).round() / per_epoch
         frames.append(numbers.assign(split=frame["split"], seed=seed))

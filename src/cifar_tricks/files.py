@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 import os
-import tempfile
+import platform
+import threading
 from pathlib import Path
 
 from cifar_tricks.errors import UserError
@@ -66,26 +67,51 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(_temporary_name(path.name, os.getpid()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-        # Temporary files are private; a data file follows the user's umask like any other.
-        temporary.chmod(0o666 & ~_umask())
+        _remove_stale(path)
+        temporary.write_bytes(data)
         adopt_file(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
+        # Where the disk is read-only or gone, the reason has been told already.
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary_name(name: str, process: int) -> str:
+    return f".tmp-{name}-{platform.node()}-{process}-{threading.get_ident()}"
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes what writers of this file left that were killed on this machine."""
+    start = f".tmp-{path.name}-{platform.node()}-"
+    for stale in path.parent.iterdir():
+        if stale.name.startswith(start):
+            process = stale.name.removeprefix(start).partition("-")[0]
+            if process.isdecimal() and not is_running(int(process)):
+                stale.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process with this id lives on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
+def restored(path: Path | str) -> str:
+    """How to bring an output of DVC back, for a message.
+
+    It is deleted first: DVC takes a file whose size and time are those it knows for intact.
+    """
+    return f"restore it with: rm -r {path} && dvc checkout {path}; no better? make verify"
 
 
 def project_root() -> Path:

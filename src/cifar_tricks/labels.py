@@ -66,7 +66,12 @@ def _git_commit() -> str | None:
 
 def run_params(run: Run) -> dict[str, str]:
     """Every value of the resolved recipe by its path, e.g. ``net.filters``: ``64, 64, 64``."""
-    return {"tricks": listed(run.tricks), **dict(_flat(run.recipe, ()))}
+    return {"tricks": listed(run.tricks), **flat_params(run.recipe)}
+
+
+def flat_params(recipe: dict[str, Any]) -> dict[str, str]:
+    """The same of a recipe alone, as JSON values."""
+    return dict(_flat(recipe, ()))
 
 
 def listed(values: Iterable[object]) -> str:

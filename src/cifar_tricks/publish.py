@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from cifar_tricks.data import Normalisation
 from cifar_tricks.files import project_root, write_atomically
 from cifar_tricks.machine import device_name
 from cifar_tricks.models import build_net, num_parameters
@@ -18,15 +19,15 @@ from cifar_tricks.training import Fitted
 
 
 def seed_result(
-    fitted: Fitted, mean: tuple[float, ...], std: tuple[float, ...], sha256: str
+    fitted: Fitted, normalisation: Normalisation, *, weights_sha256: str, history_sha256: str
 ) -> SeedResult:
     """How a training ended.
 
     Args:
         fitted: what came of it.
-        mean: channel means that its images were normalised with, in pixel values 0 to 255.
-        std: their standard deviations.
-        sha256: content hash of the written weights.
+        normalisation: of its images.
+        weights_sha256: content hash of the written weights.
+        history_sha256: of the written learning curves.
     """
     progress = fitted.progress
     status = "stopped early" if progress.stopped else "finished"
@@ -38,9 +39,10 @@ def seed_result(
         train_accuracy=fitted.train[1],
         validation_loss=finite(fitted.validation[0]),
         validation_accuracy=fitted.validation[1],
-        mean=mean,
-        std=std,
-        weights_sha256=sha256,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        weights_sha256=weights_sha256,
+        history_sha256=history_sha256,
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root
 from cifar_tricks.labels import listed, run_params, run_tags
-from cifar_tricks.runs import Run, read_run, run_folder, seed_folder
+from cifar_tricks.runs import Run, read_history, read_run, run_folder, seed_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[s
         | ({"diverged": f"step {result.steps}"} if diverged else {}),
         params=run_params(run) | {"seed": str(seed)},
         metrics={name: float(value) for name, value in values.items() if value is not None},
-        curves=dict(_curves(history)),
+        curves=dict(_curves(read_history(run, seed))),
         times=(log["ended"] - log["seconds"], log["ended"]) if log else None,
         diverged=diverged,
         files=((history, ""),),
@@ -133,21 +133,13 @@ def _log(run: Run, seed: int) -> dict[str, Any]:
         return {}
 
 
-def _curves(path: Path) -> Iterator[tuple[tuple[str, int], float]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                for quantity in ("loss", "accuracy"):
-                    name, value = f"curves/{row['split']}_{quantity}", float(row[quantity])
-                    # MLflow draws infinity as 1.8e308, and the rest of the curve as a flat line.
-                    if math.isfinite(value):
-                        yield (name, int(row["step"])), value
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: dvc checkout --force {path.parent.parent}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{path} is damaged; restore it with: dvc checkout --force {path.parent.parent}"
-        ) from error
+def _curves(history: str) -> Iterator[tuple[tuple[str, int], float]]:
+    for row in csv.DictReader(history.splitlines()):
+        for quantity in ("loss", "accuracy"):
+            name, value = f"curves/{row['split']}_{quantity}", float(row[quantity])
+            # MLflow draws infinity as 1.8e308, and the rest of the curve as a flat line.
+            if math.isfinite(value):
+                yield (name, int(row["step"])), value
 
 
 def _mean(samples: Sequence[Mapping[Any, float]]) -> dict[Any, float]:

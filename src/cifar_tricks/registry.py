@@ -15,8 +15,8 @@ from cifar_tricks.arrays import read_arrays
 from cifar_tricks.champion import CARD
 from cifar_tricks.classifier import DESCRIPTION
 from cifar_tricks.errors import UserError
+from cifar_tricks.mlflow_runs import open_store, told_in_one_line
 from cifar_tricks.store import experiment_name, find_store
-from cifar_tricks.tracking import open_store, told_in_one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

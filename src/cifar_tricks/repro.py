@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
+from cifar_tricks.claims import AlreadyRunning, sole_writer
+from cifar_tricks.commands import Commands
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
@@ -29,6 +30,8 @@ from cifar_tricks.variants import Variant, variants
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
+# Held while it runs; DVC's own locks would let a second one begin and fail in the middle.
+CLAIM = Path(".dvc/tmp/make-repro")
 # The stages after the trainings, in their order.
 AFTERWARDS = (
     "exercises",
@@ -51,35 +54,50 @@ def main(argv: Sequence[str]) -> int:
         jobs = _num_jobs(args.jobs, params)
         if shutil.which("dvc") is None:
             raise UserError("dvc is not on the path: make setup, then . .venv/bin/activate")
+        commands = Commands()
+        with sole_writer(CLAIM), commands.ended_by_signals():
+            code = _repro(commands, params, jobs)
+    except AlreadyRunning as running:
+        message = f"make repro runs here already, as process {running.process}: wait for it"
+        print(f"error: {message}", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if commands.stopped_by is not None:
+        print("interrupted; the next make repro goes on from here", file=sys.stderr)
+        return 128 + commands.stopped_by
+    return code
+
+
+def _repro(commands: Commands, params: Params, jobs: int) -> int:
     started = time.time()
-    code = _run(["dvc", "repro", "augment", "engine"])
+    code = commands.run(["dvc", "repro", "augment", "engine"])
     if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
         # An earlier run found no weights; DVC takes that for done, so ask the sources again.
-        code = _run(["dvc", "repro", "--force", "--single-item", "download"])
+        code = commands.run(["dvc", "repro", "--force", "--single-item", "download"])
     if code == 0:
-        code = _train_and_report(params, jobs)
+        code = _train_and_report(commands, params, jobs)
     if code == 0:
         print(f"\nThe report: reports/{params.scale}/index.html (report.md for GitHub)")
     return code
 
 
-def _train_and_report(params: Params, jobs: int) -> int:
+def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     trainings = list(variants(params).values())
     if used_backbone() is not None:
         code = 0
         if jobs > 1:
-            code = _side_by_side(share(trainings, jobs))
-            code = code or _side_by_side([["evaluate", "visualize"], ["exercises"]])
-        return code or _run(["dvc", "repro"])
+            code = _side_by_side(commands, share(trainings, jobs))
+            code = code or _side_by_side(commands, [["evaluate", "visualize"], ["exercises"]])
+        # A store of MLflow that cannot be reached must not keep `experiment` from being done.
+        return code or commands.run(["dvc", "repro", "--keep-going"])
     others = [variant for variant in trainings if variant.group != "transfer"]
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
-    code = _side_by_side(share(others, jobs)) or _run(
+    code = _side_by_side(commands, share(others, jobs)) or commands.run(
         ["dvc", "repro", "--single-item", *AFTERWARDS]
     )
-    return code or _run(["dvc", "repro", "--single-item", "transfer"])
+    return code or commands.run(["dvc", "repro", "--single-item", "transfer"])
 
 
 def _num_jobs(given: str, params: Params) -> int:
@@ -98,12 +116,12 @@ def _num_jobs(given: str, params: Params) -> int:
     return max(1, min(cores // threads, spare // BYTES_PER_JOB))
 
 
-def _side_by_side(lists: Sequence[Sequence[str]]) -> int:
+def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
     """Runs each list of stages, the lists at the same time; the first exit code that is not 0."""
     # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going"]
     with ThreadPoolExecutor(len(lists)) as pool:
-        codes = list(pool.map(lambda stages: _run([*command, *stages], lines=True), lists))
+        codes = list(pool.map(lambda stages: commands.run([*command, *stages], lines=True), lists))
     return next((code for code in codes if code), 0)
 
 
@@ -151,21 +169,5 @@ def seconds(variant: Variant) -> float:
     return 5 + images * total / 35e9
 
 
-def _run(command: Sequence[str], *, lines: bool = False) -> int:
-    """Runs a command; with ``lines`` its output passes line by line, so that several can mix."""
-    if not lines:
-        return subprocess.run(command).returncode
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-    return process.returncode
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main(sys.argv[1:]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ from typing import Any
 import torch
 
 from cifar_tricks.arrays import Arrays
+from cifar_tricks.checkpoint import differences
+from cifar_tricks.claims import DESCRIPTION
+from cifar_tricks.files import write_atomically
 from cifar_tricks.machine import device_name
 from cifar_tricks.recipe import AnyRecipe
+from cifar_tricks.runs import to_json
 from cifar_tricks.variants import Variant
 
 
@@ -66,7 +72,30 @@ class Training:
         """
         identity = json.dumps(self.identity(), sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        return f"{self.variant.key}-seed={self.seed}-{digest}"
+        return f"{self.name}-{digest}"
+
+    @property
+    def name(self) -> str:
+        """Variant and seed, for people."""
+        return f"{self.variant.key}-seed={self.seed}"
+
+    def describe(self, folder: Path) -> None:
+        """Says in the folder of the state what it belongs to."""
+        about = {"scale": self.scale, "key": self.variant.key, "seed": self.seed}
+        write_atomically(folder / DESCRIPTION, to_json(about | {"identity": self.identity()}))
+
+    def other_states(self, folder: Path) -> Iterator[str]:
+        """Other states of this variant and seed, which are not taken up, each with the reason.
+
+        Args:
+            folder: the state's own.
+        """
+        for path in sorted(folder.parent.glob(f"{self.name}-*/{DESCRIPTION}")):
+            if path.parent.name != folder.name:
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    about = json.loads(path.read_bytes())
+                    differing = differences(about["identity"], self.identity())
+                    yield f"{path.parent} is not taken up: {differing}; to be rid of it, delete it"
 
 
 def code_hash(recipe: AnyRecipe) -> str:

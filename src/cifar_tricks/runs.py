@@ -10,6 +10,7 @@ Nothing here depends on the clock or on the checkout, so a rerun gives the same 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
+from cifar_tricks.files import restored, write_atomically
 
 HISTORY_COLUMNS = ("step", "epoch", "split", "loss", "accuracy")
 
@@ -39,6 +40,7 @@ class SeedResult:
         mean: channel means that the images are normalised with, in pixel values 0 to 255.
         std: channel standard deviations, likewise.
         weights_sha256: content hash of model.safetensors.
+        history_sha256: of the bytes of history.csv.
     """
 
     status: str
@@ -51,6 +53,7 @@ class SeedResult:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_sha256: str
+    history_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +108,13 @@ def seed_folder(scale: str, key: str, seed: int) -> Path:
 
 
 def write_run(run: Run, folder: Path) -> None:
-    """Writes ``run.json`` into the folder."""
-    write_atomically(folder / "run.json", to_json(asdict(run)))
+    """Writes ``run.json`` into the folder, with the sha256 of all else that it says."""
+    content = asdict(run)
+    write_atomically(folder / "run.json", to_json(content | {"sha256": _sha256(content)}))
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(to_json(content)).hexdigest()
 
 
 def read_run(scale: str, key: str) -> Run:
@@ -118,6 +126,8 @@ def read_run(scale: str, key: str) -> Run:
     path = run_folder(scale, key) / "run.json"
     try:
         content = json.loads(path.read_bytes())
+        if content.pop("sha256") != _sha256(content):
+            raise ValueError("its content does not match its own hash")
         seeds = {
             int(seed): SeedResult(
                 **{**result, "mean": tuple(result["mean"]), "std": tuple(result["std"])}
@@ -128,18 +138,38 @@ def read_run(scale: str, key: str) -> Run:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro trains what is missing") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged; restore it with: dvc checkout --force {path.parent}"
-        ) from error
+        raise UserError(f"{path} is damaged; {restored(path)}") from error
 
 
-def write_history(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes learning curves as CSV; floats keep all their digits."""
+def write_history(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Writes learning curves as CSV; floats keep all their digits.
+
+    Returns:
+        The sha256 of the file.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    content = text.getvalue().encode()
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_history(run: Run, seed: int) -> str:
+    """The learning curves of a seed, as the CSV that :func:`write_history` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = seed_folder(run.scale, run.key, seed) / "history.csv"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} is missing; {restored(path)}") from error
+    if hashlib.sha256(content).hexdigest() != run.seeds[seed].history_sha256:
+        raise UserError(f"{path} is damaged; {restored(path)}")
+    return content.decode()
 
 
 def to_json(value: object) -> bytes:

@@ -20,6 +20,7 @@ from cifar_tricks.calibration import calibrate
 from cifar_tricks.data import Images, Normalisation
 from cifar_tricks.errors import UserError
 from cifar_tricks.evaluation import loss_and_accuracy, predict
+from cifar_tricks.files import restored
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import load_weights
 from cifar_tricks.run_checks import check_run
@@ -96,7 +97,7 @@ def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
     path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
     weights = read_arrays(path)
     if weights.sha256 != run.seeds[seed].weights_sha256:
-        raise UserError(f"{path} is not the file that {run.key} wrote: dvc checkout --force {path}")
+        raise UserError(f"{path} is not the file that {run.key} wrote; {restored(path)}")
     device = test.labels.device
     tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
     net = load_weights(variant.recipe.net, tensors, device)

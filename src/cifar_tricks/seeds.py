@@ -12,6 +12,7 @@ import torch
 
 from cifar_tricks.arrays import write_arrays
 from cifar_tricks.checkpoint import Checkpoint
+from cifar_tricks.claims import STATE
 from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import TrainingData, make_training_data
 from cifar_tricks.errors import UserError
@@ -106,18 +107,22 @@ def _task(training: Training, folder: Path) -> Task:
         device=training.device,
         backbone=training.backbone.arrays if training.backbone else None,
     )
-    return Task(seed=training.seed, data=data, checkpoint=Checkpoint(path=folder / "state.pt"))
+    checkpoint = Checkpoint(path=folder / STATE, identity=training.identity())
+    return Task(seed=training.seed, data=data, checkpoint=checkpoint)
 
 
 def _keep(
     training: Training, folder: Path, data: TrainingData, fitted: Fitted, *, seconds: float
 ) -> None:
     """Writes a finished training to its folder."""
-    sha256 = write_arrays(
-        folder / "model.safetensors", {n: w.numpy() for n, w in fitted.weights.items()}
+    weights = {name: weight.numpy() for name, weight in fitted.weights.items()}
+    rows = (asdict(row) for row in fitted.progress.history)
+    result = seed_result(
+        fitted,
+        data.normalisation,
+        weights_sha256=write_arrays(folder / "model.safetensors", weights),
+        history_sha256=write_history(folder / "history.csv", rows),
     )
-    write_history(folder / "history.csv", (asdict(row) for row in fitted.progress.history))
     log_times(training, fitted, seconds=seconds)
-    result = seed_result(fitted, data.normalisation.mean, data.normalisation.std, sha256)
     # Last: its presence says that the seed is done.
     write_atomically(folder / "result.json", to_json(asdict(result)))

@@ -12,10 +12,10 @@ import torch
 
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.backbones import used_backbone, weights_file
-from cifar_tricks.checkpoint import AlreadyRunning, sole_writer
+from cifar_tricks.claims import DESCRIPTION, AlreadyRunning, sole_writer
 from cifar_tricks.data import COPIES_FILE, TRAIN_FILE
 from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.files import project_root
+from cifar_tricks.files import project_root, restored
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import build_net
 from cifar_tricks.publish import publish
@@ -26,6 +26,7 @@ from cifar_tricks.seeds import groups, is_done, train_seeds
 from cifar_tricks.variants import Variant, variants
 
 SMALL_FILES_BYTES = 10_000_000
+SECONDS_TO_STOP = 5.0
 
 
 def train_variant(params: Params, key: str) -> None:
@@ -51,8 +52,8 @@ def train_variant(params: Params, key: str) -> None:
     copies = read_arrays(COPIES_FILE) if variant.recipe.copies else None
     backbone = None
     if isinstance(spec := variant.recipe.net, BackboneSpec):
-        restore = f"dvc checkout --force {weights_file(spec.backbone).parent}"
-        backbone = read_arrays(weights_file(spec.backbone), restore=restore)
+        file = weights_file(spec.backbone)
+        backbone = read_arrays(file, remedy=restored(file.parent))
     code = code_hash(variant.recipe)
     trainings = [
         Training(
@@ -108,7 +109,7 @@ def _check_room(trainings: list[Training]) -> None:
     if free < needed:
         raise UserError(
             f"{project_root().resolve()} has {free / 1e6:.0f} MB free; this variant needs "
-            f"{needed / 1e6:.0f} MB"
+            f"{needed} bytes ({needed / 1e6:.0f} MB)"
         )
 
 
@@ -124,21 +125,39 @@ def _claim(training: Training) -> Iterator[Path]:
                 raise
             # Two queued experiments may need the same run at once: this copy trains its own.
             folder = stack.enter_context(sole_writer(Path("resume") / name))
+        if not (folder / DESCRIPTION).exists():
+            for line in training.other_states(folder):
+                print(line, flush=True)
+            training.describe(folder)
         yield folder
 
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a flag that the training asks for after each step."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a flag that the training asks for after each step.
+
+    What takes longer than SECONDS_TO_STOP, such as the last measurement of a large net, is cut
+    short; the run then goes on from the state before.
+    """
     received: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda received_number, _: received.append(received_number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def stop_soon(number: int, _: object) -> None:
+        received.append(number)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_STOP)
+
+    def stop_now(*_: object) -> None:
+        raise Interrupted
+
+    stops = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        stops.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, stop_soon) for number in stops}
+    previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, stop_now)
     try:
         yield lambda: bool(received)
     except Interrupted as error:
-        raise Interrupted(*received) from error
+        raise Interrupted(*received[:1]) from error
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cifar_tricks.checkpoint import Checkpoint
 from cifar_tricks.data import TrainingData
-from cifar_tricks.errors import Interrupted
+from cifar_tricks.errors import Interrupted, UserError
 from cifar_tricks.progress import Progress
 from cifar_tricks.recipe import AnyRecipe
 from cifar_tricks.streams import Stream, open_stream
@@ -95,7 +96,7 @@ def fit(
         runs[run] = task
         with run.turn():
             if task.checkpoint and (state := task.checkpoint.load()):
-                run.restore(state)
+                _restore(run, state, task.checkpoint)
             for done, total in run.data.prepare():
                 on_prepare(task.seed, done, total)
                 if should_stop():
@@ -123,8 +124,10 @@ def fit(
                 run.finish_validation()
         for run, task in runs.items():
             on_step(task.seed, run.progress)
-        stop = should_stop() and not all(run.finished for run in runs)
-        if stop or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+        stop = should_stop()
+        # Before the last measurement too: that of a large net takes a while.
+        finished = any(run.finished for run in runs)
+        if stop or finished or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             for run, task in runs.items():
                 if task.checkpoint:
                     with run.turn():
@@ -132,6 +135,14 @@ def fit(
             saved = time.monotonic()
         if stop:
             raise Interrupted
+
+
+def _restore(run: Trainer, state: dict[str, Any], checkpoint: Checkpoint) -> None:
+    try:
+        run.restore(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        path = checkpoint.path
+        raise UserError(f"{path} does not fit this net: to start anew, rm {path}") from error
 
 
 def _result(run: Trainer, clock: _Clock) -> Fitted:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
 from cifar_tricks.store import ENVIRONMENT, VIEW_NAME, Store, find_store
-from cifar_tricks.tracking import run_ids
+from cifar_tricks.tracking import run_ids, track_interrupted
 
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
@@ -57,6 +57,7 @@ def _interrupt(*_: object) -> None:
 
 def _show(scale: str) -> int:
     store = find_store()
+    track_interrupted(scale)
     if not store.exists:
         raise UserError(f"no runs are logged yet in {store.name}: {LOG_THEM}")
     if store.uri.startswith(("http://", "https://")):

@@ -1,0 +1,76 @@
+"""The folder of an unfinished training's state: what lies in it, and that one process writes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cifar_tricks.errors import UserError
+
+STATE = "state.safetensors"
+DESCRIPTION = "about.json"
+
+
+class AlreadyRunning(UserError):
+    """Another process trains the same run.
+
+    Args:
+        process: its id.
+        checkout: the folder that it runs in.
+    """
+
+    def __init__(self, process: str, checkout: str) -> None:
+        super().__init__(
+            f"this run is already being trained by process {process}; wait for it or end it"
+        )
+        self.process, self.checkout = process, checkout
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Iterator[Path]:
+    """Holds a lock on a folder that the system frees however the process ends.
+
+    DVC killed with -9 leaves its trainings alive, and a second `dvc repro` would start them again.
+
+    Args:
+        folder: is made; `.locks` beside it holds the lock and a file that names its holder.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+    """
+    locks = folder.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    holder = locks / f"{folder.name}.pid"
+    # The lock file stays: deleting it would let a third process lock a new file of that name
+    # while a second one holds the deleted one.
+    lock = FileLock(_lock_file(folder), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        process, _, checkout = holder.read_text().partition("\n") if holder.exists() else ("?",) * 3
+        raise AlreadyRunning(process, checkout) from error
+    try:
+        holder.write_text(f"{os.getpid()}\n{Path.cwd()}")
+        yield folder
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process trains what this folder is for."""
+    lock = FileLock(_lock_file(folder), timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.parent / ".locks" / f"{folder.name}.lock"

@@ -1,0 +1,94 @@
+"""Commands of DVC, several at once, that end together when the user or the system says so."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+import psutil
+
+# A training saves its state within seconds (study.SECONDS_TO_STOP).
+SECONDS_TO_END = 30.0
+
+
+class Commands:
+    """Runs commands; ends all of them on SIGINT, SIGTERM and SIGHUP."""
+
+    def __init__(self) -> None:
+        self.stopped_by: int | None = None
+        self._running: list[subprocess.Popen[str]] = []
+
+    def run(self, command: Sequence[str], *, lines: bool = False) -> int:
+        """Runs a command unless all are to end.
+
+        Args:
+            command: DVC's.
+            lines: whether its output passes line by line, so that several can mix.
+
+        Returns:
+            Its exit code; 128 + the signal's number where it was not begun.
+        """
+        if self.stopped_by is not None:
+            return 128 + self.stopped_by
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE if lines else None,
+            stderr=subprocess.STDOUT if lines else None,
+            text=True,
+            errors="replace",
+        ) as process:
+            self._running.append(process)
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+            process.wait()
+            self._running.remove(process)
+        return process.returncode
+
+    @contextlib.contextmanager
+    def ended_by_signals(self) -> Iterator[None]:
+        """Within it signals end the commands instead of this process."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+            numbers.append(signal.SIGHUP)
+        previous = {number: signal.signal(number, self._stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, _: object) -> None:
+        self.stopped_by = number
+        # DVC ignores Ctrl-C while a stage runs, and with --keep-going it then begins the next one.
+        # So it is held where it waits for its stage, and ended when the stage has saved its state.
+        held: list[subprocess.Popen[str]] = []
+        stages: list[psutil.Process] = []
+        for process in self._running:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                children = psutil.Process(process.pid).children(recursive=True)
+                if children:
+                    process.send_signal(signal.SIGSTOP)
+                    children = psutil.Process(process.pid).children(recursive=True)
+                    held.append(process)
+                    stages += children
+                else:
+                    process.send_signal(signal.SIGINT)
+        for stage in stages:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stage.send_signal(signal.SIGINT)
+        end = time.monotonic() + SECONDS_TO_END
+        while any(_lives(stage) for stage in stages) and time.monotonic() < end:
+            time.sleep(0.05)
+        for process in held:
+            process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Also False where it has ended and its parent, which is held, has not been told yet."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

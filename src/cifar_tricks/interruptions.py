@@ -1,0 +1,62 @@
+"""Trainings that were begun and have not ended, as records: MLflow shows them as killed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks.arrays import read_arrays
+from cifar_tricks.claims import DESCRIPTION, STATE, is_claimed
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import project_root
+from cifar_tricks.labels import flat_params
+from cifar_tricks.records import Record
+
+ROLE = "interrupted"
+
+
+def interrupted(scale: str) -> Iterator[Record]:
+    """A record of each saved state that no process is training from now.
+
+    Args:
+        scale: a key of ``scales``.
+    """
+    for path in sorted((project_root() / "resume").glob(f"*/{STATE}")):
+        folder = path.parent
+        try:
+            about = json.loads((folder / DESCRIPTION).read_bytes())
+            if about["scale"] == scale and not is_claimed(folder):
+                yield _record(folder, about, json.loads(read_arrays(path).note)["progress"])
+        except (OSError, ValueError, KeyError, TypeError, UserError):
+            continue  # the training itself will tell what is wrong with it
+
+
+def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> Record:
+    key, seed, step = about["key"], about["seed"], progress["step"]
+    ended = (folder / STATE).stat().st_mtime
+    curves = {
+        (f"curves/{row['split']}_{quantity}", row["step"]): row[quantity]
+        for row in progress["history"]
+        for quantity in ("loss", "accuracy")
+        if math.isfinite(row[quantity])
+    }
+    return Record(
+        name=f"{key} seed={seed} interrupted",
+        tags={
+            "mlflow.runName": f"{key} seed={seed} interrupted",
+            "variant": key,
+            "scale": about["scale"],
+            "seed": str(seed),
+            "state": folder.name,
+            "identity": f"{folder.name}-step={step}",
+        },
+        params=flat_params(about["identity"]["recipe"]) | {"seed": str(seed)},
+        metrics={"steps": float(step)},
+        curves=curves,
+        times=((folder / DESCRIPTION).stat().st_mtime, ended),
+        diverged=False,
+        files=(),
+    )

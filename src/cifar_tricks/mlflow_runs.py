@@ -1,0 +1,193 @@
+"""Writing to MLflow's store: opened safely, each record logged once, its mistakes in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import Timeout
+
+from cifar_tricks.errors import Interrupted, UserError
+from cifar_tricks.files import adopt_file, project_root
+from cifar_tricks.interruptions import ROLE as INTERRUPTED
+from cifar_tricks.records import Record
+from cifar_tricks.store import (
+    ENVIRONMENT,
+    EXPERIMENT_TAGS,
+    LOCK_SECONDS,
+    VIEW_TAG,
+    Store,
+    experiment_name,
+    find_store,
+    without_password,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+METRICS_PER_BATCH = 1000  # MLflow's limit
+ENDED = ("FINISHED", "FAILED")
+DECIMALS = 4  # its tables print every digit that there is; metrics.json has the exact values
+
+
+class StoreFailed(UserError):
+    """The store cannot be reached or written; nothing is wrong with what was to be logged."""
+
+
+@contextmanager
+def logging_session(scale: str) -> Iterator[Callable[[Record], bool]]:
+    """Opens the store; gives what logs a record there, unless it is logged already.
+
+    Args:
+        scale: names the experiment in MLflow.
+
+    Raises:
+        StoreFailed: the store cannot be reached.
+        Interrupted: SIGTERM came; the run that was being logged is marked as killed.
+    """
+    store = find_store()
+    with told_in_one_line(store), _told_to_end():
+        lock = store.lock()
+        with lock:
+            client = open_store(store)
+            experiment = _experiment(client, scale, store)
+
+        def log_once(record: Record) -> bool:
+            # Per variant, so that experiments that run at the same time take turns.
+            with lock:
+                return _log_once(client, experiment, record)
+
+        yield log_once
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, by an exception, so that runs can be closed."""
+
+    def end(number: int, _: object) -> None:
+        raise Interrupted(number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def told_in_one_line(store: Store) -> Iterator[None]:
+    """Turns whatever goes wrong with the store into a StoreFailed; imports MLflow."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)  # read when MLflow is imported
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    later = "nothing else is affected; the next dvc repro logs what is missing"
+    try:
+        yield
+    except Timeout as error:
+        busy = f"another process has been using it for {LOCK_SECONDS} s"
+        raise StoreFailed(f"MLflow at {store.name}: {busy}; {later}") from error
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        # SQLAlchemy goes on with the statement and a link.
+        reason = without_password(" ".join(str(error).split("[SQL")[0].split()))[:300]
+        raise StoreFailed(f"MLflow at {store.name}: {reason}; {later}") from error
+
+
+def open_store(store: Store) -> MlflowClient:
+    """A client of the store, which is made where it is not there; call it under its lock."""
+    from mlflow import MlflowClient
+
+    if store.file is not None and not store.exists:
+        # In one step: a first opening that is killed leaves a file that MLflow cannot go on with.
+        unfinished = store.file.with_name(store.file.name + ".new")
+        unfinished.unlink(missing_ok=True)
+        MlflowClient(tracking_uri=f"sqlite:///{unfinished}")
+        adopt_file(unfinished, store.file)
+    store.check()
+    return MlflowClient(tracking_uri=store.uri)
+
+
+def _experiment(client: MlflowClient, scale: str, store: Store) -> str:
+    found = client.get_experiment_by_name(experiment_name(scale))
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        if found.tags.get(VIEW_TAG) != EXPERIMENT_TAGS[VIEW_TAG]:
+            client.set_experiment_tag(found.experiment_id, VIEW_TAG, EXPERIMENT_TAGS[VIEW_TAG])
+        return found.experiment_id
+    # Without a location MLflow would use the current folder.
+    location = None if store.served else (project_root() / "mlartifacts").resolve().as_uri()
+    return client.create_experiment(experiment_name(scale), location, EXPERIMENT_TAGS)
+
+
+def _log_once(client: MlflowClient, experiment: str, record: Record) -> bool:
+    """Logs the record unless it is there; replaces what an interrupted process left unfinished."""
+    found = client.search_runs([experiment], f"tags.identity = '{record.tags['identity']}'")
+    state = record.tags.get("state")
+    if any(run.info.status in ENDED or state for run in found):
+        return False
+    for run in found:
+        where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+        _delete(client, client.search_runs([experiment], where))
+    _delete(client, found)
+    if state:
+        _delete(client, client.search_runs([experiment], f"tags.state = '{state}'"))
+        run_id = _begin(client, experiment, record, {"role": INTERRUPTED})
+        client.set_terminated(run_id, "KILLED", end_time=_milliseconds(record)[1])
+        return True
+    begun: list[str] = []
+    try:
+        begun.append(_begin(client, experiment, record, {"role": "variant"}))
+        for child in record.children:
+            tags = {"role": "seed", "mlflow.parentRunId": begun[0]}
+            begun.append(_begin(client, experiment, child, tags))
+            _end(client, begun[1], child)
+            begun.pop()
+        _end(client, begun[0], record)  # last: a run that has ended is complete
+    except (KeyboardInterrupt, Interrupted):
+        for run_id in begun:
+            client.set_terminated(run_id, "KILLED")
+        raise
+    # It was interrupted once, and is complete now.
+    where = f"tags.role = '{INTERRUPTED}' and tags.variant = '{record.tags['variant']}'"
+    _delete(client, client.search_runs([experiment], where))
+    return True
+
+
+def _delete(client: MlflowClient, runs: Iterable[Run]) -> None:
+    for run in runs:
+        client.delete_run(run.info.run_id)
+
+
+def _begin(client: MlflowClient, experiment: str, record: Record, tags: dict[str, str]) -> str:
+    from mlflow.entities import Metric, Param
+
+    start, end = _milliseconds(record)
+    run = client.create_run(experiment, start_time=start, tags=record.tags | tags)
+    run_id: str = run.info.run_id
+    points = {(name, 0): value for name, value in record.metrics.items()} | record.curves
+    metrics = [Metric(n, round(v, DECIMALS), end, step) for (n, step), v in points.items()]
+    params = [Param(name, value) for name, value in record.params.items()]
+    client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params)
+    for first in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics[first : first + METRICS_PER_BATCH])
+    for path, folder in record.files:
+        client.log_artifact(run_id, str(path), folder or None)
+    return run_id
+
+
+def _end(client: MlflowClient, run_id: str, record: Record) -> None:
+    status = "FAILED" if record.diverged else "FINISHED"
+    client.set_terminated(run_id, status, end_time=_milliseconds(record)[1])
+
+
+def _milliseconds(record: Record) -> tuple[int, int]:
+    start, end = record.times or (time.time(), time.time())
+    return int(start * 1000), int(end * 1000)

@@ -1,0 +1,245 @@
+"""``make verify``: reads every byte that the study keeps and compares it with its hash.
+
+    python -m cifar_tricks.verify [--repair]
+
+DVC itself takes a file whose size and time it knows for intact, and a read-only object of its cache
+always; so neither ``dvc status`` nor ``dvc checkout`` finds a flipped bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks.arrays import read_arrays
+from cifar_tricks.cifar10 import CIFAR10
+from cifar_tricks.claims import DESCRIPTION, STATE
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import hash_file, project_root, restored
+from cifar_tricks.photo_asset import PHOTO
+from cifar_tricks.pretrained import WEIGHTS
+from cifar_tricks.runs import read_history, read_run, seed_folder
+from cifar_tricks.store import find_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """A file that is not what it should be.
+
+    Args:
+        path: the file.
+        what: is wrong with it.
+        remedy: the command that makes it good, or what else to do.
+        delete: whether it may be deleted for that.
+    """
+
+    path: Path
+    what: str
+    remedy: str
+    delete: bool = False
+
+
+class Verification:
+    """Counts what is read, and collects what is damaged."""
+
+    def __init__(self) -> None:
+        self.num_files = self.num_bytes = 0
+        self.damages: dict[Path, Damage] = {}
+
+    def found(self, path: Path, what: str, remedy: str, *, delete: bool = False) -> None:
+        """Notes a damage; of several about one file the first."""
+        self.damages.setdefault(path, Damage(path=path, what=what, remedy=remedy, delete=delete))
+
+    def md5(self, path: Path) -> str | None:
+        """Of the file's bytes; None where it cannot be read."""
+        try:
+            digest = hash_file(path, "md5")
+            self.num_bytes += path.stat().st_size
+        except OSError:
+            return None
+        self.num_files += 1
+        return digest
+
+
+def main(argv: Sequence[str]) -> int:
+    """Checks everything; returns 0 where all is sound, 1 where something is not."""
+    parser = argparse.ArgumentParser(prog="make verify", description=__doc__)
+    parser.add_argument("--repair", action="store_true", help="make good what can be made good")
+    repair = parser.parse_args(argv).repair
+    started = time.monotonic()
+    try:
+        verification = verify()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for damage in verification.damages.values():
+        print(f"{damage.path}: {damage.what}; {damage.remedy}")
+    print(
+        f"{verification.num_files} files, {verification.num_bytes / 1e9:.2f} GB, read in "
+        f"{time.monotonic() - started:.0f} s: {len(verification.damages)} damaged"
+    )
+    if repair and verification.damages:
+        _repair(verification)
+    return 1 if verification.damages else 0
+
+
+def verify() -> Verification:
+    """Reads DVC's cache and outputs, downloads, unfinished trainings, and MLflow's database.
+
+    Raises:
+        UserError: this is no DVC repository, or its dvc.lock cannot be read.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    verification = Verification()
+    try:
+        repo = Repo()
+        outputs = list(repo.index.outs)
+    except DvcException as error:
+        raise UserError(f"DVC: {' '.join(str(error).split())}") from error
+    cache = Path(repo.cache.local.path)
+    _check_cache(verification, cache)
+    for output in outputs:
+        _check_output(verification, output, cache)
+    _check_downloads(verification)
+    _check_runs(verification)
+    _check_states(verification)
+    _check_database(verification)
+    return verification
+
+
+def _check_cache(verification: Verification, cache: Path) -> None:
+    for path in sorted(cache.glob("??/*")):
+        if verification.md5(path) != path.parent.name + path.name.removesuffix(".dir"):
+            what = "this object of DVC's cache is damaged"
+            remedy = f"rm -f {_shown(path)} && dvc repro, or dvc pull, brings it back"
+            verification.found(path, what, remedy, delete=True)
+
+
+def _check_output(verification: Verification, output: Any, cache: Path) -> None:
+    expected, path = output.hash_info.value, _shown(Path(output.fs_path))
+    if expected is None:
+        return  # not made yet
+    if not path.exists():
+        if not output.use_cache or not _object(cache, expected).exists():
+            return  # nothing is lost that was here: dvc repro makes it
+        verification.found(path, "missing", f"dvc checkout {path}")
+        return
+    for file, oid in _files(path, expected, cache):
+        if verification.md5(file) != oid:
+            what = "not the file that dvc.lock names"
+            remedy = f"rm {file} && dvc repro {output.stage.addressing}"
+            sound = output.use_cache and _object(cache, oid) not in verification.damages
+            if sound and _object(cache, oid).exists():
+                remedy = restored(file)
+            verification.found(file, what, remedy, delete=output.use_cache)
+
+
+def _files(path: Path, expected: str, cache: Path) -> Iterator[tuple[Path, str]]:
+    """The files of an output with the md5 that each must have."""
+    if not expected.endswith(".dir"):
+        yield path, expected
+        return
+    try:
+        for entry in json.loads(_object(cache, expected).read_bytes()):
+            yield path / entry["relpath"], entry["md5"]
+    except (OSError, ValueError):
+        return  # told about with the cache
+
+
+def _object(cache: Path, oid: str) -> Path:
+    return cache / oid[:2] / oid[2:]
+
+
+def _shown(path: Path) -> Path:
+    """Relative to the current folder where it lies there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _check_downloads(verification: Verification) -> None:
+    folder = project_root() / "data" / "downloads"
+    for asset in (CIFAR10, *WEIGHTS.values(), PHOTO):
+        for source in asset.sources:
+            path = folder / source.file_name
+            if path.exists() and path not in verification.damages:
+                verification.num_files += 1
+                verification.num_bytes += path.stat().st_size
+                if not source.is_intact(path):
+                    remedy = f"rm {path} && dvc repro --force download"
+                    verification.found(path, f"not what {asset.name} is", remedy, delete=True)
+
+
+def _check_runs(verification: Verification) -> None:
+    """Runs of all scales: dvc.lock knows only the one that was run last."""
+    for path in sorted(Path("runs").glob("*/*/run.json")):
+        try:
+            run = read_run(path.parent.parent.name, path.parent.name)
+            for seed, result in run.seeds.items():
+                read_history(run, seed)
+                weights = seed_folder(run.scale, run.key, seed) / "model.safetensors"
+                if read_arrays(weights).sha256 != result.weights_sha256:
+                    raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")
+                verification.num_files += 2
+            verification.num_files += 1
+        except UserError as error:
+            _take(verification, path, error)
+
+
+def _check_states(verification: Verification) -> None:
+    for path in sorted((project_root() / "resume").glob(f"*/{STATE}")):
+        verification.num_files += 1
+        try:
+            read_arrays(path, remedy=f"rm -r {path.parent}, and the run starts anew")
+            json.loads((path.parent / DESCRIPTION).read_bytes())
+        except UserError as error:
+            _take(verification, path, error)
+        except (OSError, ValueError):
+            description = path.parent / DESCRIPTION
+            verification.found(description, "damaged", f"rm {description}", delete=True)
+
+
+def _take(verification: Verification, path: Path, error: UserError) -> None:
+    """Notes what a reader said about a file; its message begins with the file's name."""
+    name, _, rest = str(error).partition(" is ")
+    what, _, remedy = rest.partition("; ")
+    verification.found(Path(name) if rest else path, what or str(error), remedy)
+
+
+def _check_database(verification: Verification) -> None:
+    file = find_store().file
+    if file is None or not file.exists():
+        return
+    verification.num_files += 1
+    verification.num_bytes += file.stat().st_size
+    remedy = f"rm {_shown(file)} && dvc repro --force --single-item track"
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        answer = str(error)
+    if answer != "ok":
+        verification.found(_shown(file), f"MLflow's database: {answer}", remedy)
+
+
+def _repair(verification: Verification) -> None:
+    """Deletes what is damaged where it can be made anew, and lets DVC bring back what it can."""
+    for damage in verification.damages.values():
+        if damage.delete:
+            damage.path.unlink(missing_ok=True)
+    print("deleted what can be made anew; dvc checkout:", flush=True)
+    code = subprocess.run(["dvc", "checkout", "--force"]).returncode
+    print("make verify again; what is still missing is made by: dvc repro" if code else "restored")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

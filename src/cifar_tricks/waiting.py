@@ -1,0 +1,79 @@
+"""Records that could not be logged because their store was out of reach: kept until it is back.
+
+Each lies in ``logs/unlogged`` with copies of its files, because what an experiment wrote may be
+gone by then.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import project_root, write_atomically
+from cifar_tricks.records import Record
+from cifar_tricks.runs import to_json
+
+CONTENT = "record.json"
+
+
+def keep(scale: str, record: Record) -> None:
+    """Keeps a record until :func:`waiting` is asked for it.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    folder = _folder(scale) / record.tags["identity"]
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "files").mkdir(parents=True)
+    content = _packed(record, folder)
+    write_atomically(folder / CONTENT, to_json(content))  # last: without it nothing is kept
+
+
+def waiting(scale: str) -> Iterator[tuple[Path, Record]]:
+    """What is kept for a scale, each with the folder to remove once it is logged.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    for path in sorted(_folder(scale).glob(f"*/{CONTENT}")):
+        try:
+            record = _unpacked(json.loads(path.read_bytes()), path.parent)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is damaged: rm -r {path.parent} gives it up") from error
+        yield path.parent, record
+
+
+def _folder(scale: str) -> Path:
+    return project_root() / "logs" / "unlogged" / scale
+
+
+def _packed(record: Record, folder: Path) -> dict[str, Any]:
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    files = []
+    for path, target in record.files:
+        number = len(list((folder / "files").iterdir()))
+        # A folder for each: the histories of all seeds have the same name.
+        copy = Path("files") / str(number) / path.name
+        (folder / copy).parent.mkdir()
+        shutil.copyfile(path, folder / copy)
+        files.append([copy.as_posix(), target])
+    curves = [[name, step, value] for (name, step), value in record.curves.items()]
+    children = [_packed(child, folder) for child in record.children]
+    return values | {"files": files, "curves": curves, "children": children}
+
+
+def _unpacked(values: dict[str, Any], folder: Path) -> Record:
+    return Record(
+        **values
+        | {
+            "files": tuple((folder / path, target) for path, target in values["files"]),
+            "curves": {(name, step): value for name, step, value in values["curves"]},
+            "children": tuple(_unpacked(child, folder) for child in values["children"]),
+            "times": tuple(values["times"]) if values["times"] else None,
+        }
+    )
