@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer readme lock clean
+.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer audit readme lock clean
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -67,6 +67,9 @@ bench: setup ## images per second beside the usual DataLoader loop
 
 bench-transfer: setup ## time and memory of transfer learning, its frozen layers cached or not
 	python benchmarks/transfer.py
+
+audit: setup ## known vulnerabilities of the pinned packages (asks pypi.org)
+	uv tool run --from pip-audit==2.10.1 pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 
 readme: setup ## write the README's tables of results from the committed reports
 	@python -m cifar_tricks.readme

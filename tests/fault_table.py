@@ -1,7 +1,8 @@
 """Counts what the tests marked `fault` tried, for the table at the end of `make test-faults`.
 
 A test says with `@pytest.mark.fault("kill", tried=1)` which promise it is about and how often it
-tries; what it gives to `record_property("tried", n)` comes before that.
+tries; what it gives to `record_property("tried", n)` comes before that, and what it gives to
+`record_property("measured", text)` is a line below the table.
 """
 
 import os
@@ -25,6 +26,7 @@ FAULTS = {
     "escape": "HTML and scripts in names, parameters and messages",
     "place": "odd paths, LANG=C, a read-only home, no network",
     "queue": "an experiment of a queue that is killed",
+    "load": "46 nets with eight seeds each; a hundred readers of MLflow's pages at once",
 }
 
 
@@ -41,6 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if "fault" not in (terminalreporter.config.option.markexpr or ""):
         return
     tests, tried, failed = Counter[str](), Counter[str](), Counter[str]()
+    measured = []
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             properties = dict(report.user_properties)
@@ -48,11 +51,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 tests[promise] += 1
                 tried[promise] += int(str(properties["tried"]))
                 failed[promise] += outcome == "failed"
+                measured += [f"- {properties['measured']}"] if "measured" in properties else []
     lines = ["| fault | tests | tried | failed |", "|---|---:|---:|---:|"]
     lines += [
         f"| {text} | {tests[promise]} | {tried[promise]} | {failed[promise]} |"
         for promise, text in FAULTS.items()
     ]
+    lines += ["", *sorted(measured)]
     terminalreporter.section("faults")
     terminalreporter.write_line("\n".join(lines))
     if path := os.environ.get("FAULTS_TABLE"):

@@ -95,6 +95,7 @@ def test_it_is_one_sound_file_that_asks_no_host(page: str) -> None:
     outside_scripts = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"@import|url\((?!data:)", outside_scripts)
     assert len(page) < 6_000_000
+    assert "default-src 'none'" in page.partition("<style")[0]
 
 
 def test_the_overview_holds_the_numbers_of_the_analysis(page: str) -> None:

@@ -92,11 +92,10 @@ def test_without_a_store_one_line_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("hostile", tried=4)
 def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     logging = (
-        "from cifar_tricks import tracking as t, store as s\n"
-        "with t.told_in_one_line(s.find_store()), s.find_store().lock():\n"
-        "    t._experiment(t.open_store(s.find_store()), 'quick', s.find_store())"
+        "from cifar_tricks.mlflow_runs import logging_session\nwith logging_session('quick'): pass"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)
@@ -110,6 +109,13 @@ def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
         assert _status(port, f"127.0.0.1:{port}", path=assistant) == 404
         answers = {host: _status(port, host) for host in (f"127.0.0.1:{port}", "evil.example")}
         assert answers == {f"127.0.0.1:{port}": 200, "evil.example": 403}
+        # A page of another site that the reader has open.
+        search, body = "/ajax-api/2.0/mlflow/experiments/search", b'{"max_results": 1}'
+        headers = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json"}
+        for origin, status in (("http://evil.example", 403), (f"http://127.0.0.1:{port}", 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("POST", search, body, {**headers, "Origin": origin})
+            assert connection.getresponse().status == status, origin
         with pytest.raises(OSError):
             _status(port, "a server on all addresses", address="127.0.0.2")
     finally:

@@ -17,17 +17,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
-from cifar_tricks.arrays import read_arrays
+from cifar_tricks.arrays import Arrays, read_arrays
+from cifar_tricks.class_names import CLASS_NAMES
 from cifar_tricks.data import Normalisation
 from cifar_tricks.errors import UserError
 from cifar_tricks.evaluation import autocast
 from cifar_tricks.files import restored
 from cifar_tricks.models import load_weights
-from cifar_tricks.recipe import Call, NetSpec
+from cifar_tricks.recipe import IMAGE_CHANNELS, IMAGE_SIZE, Call, NetSpec
+from cifar_tricks.schema import Net, explain, shorten
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 CALLS = ("activation", "norm_2d", "norm_1d", "dropout")
+LARGEST_ARGUMENT = 1000
+# What a description may raise that does not fit its weights, or is no description.
+NOT_A_NET = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # A file that someone was given must not call whatever it names: layers of PyTorch, and tricks' own.
 ALLOWED = re.compile(r"(torch\.nn\.[A-Z]\w*|cifar_tricks\.tricks\.\w+\.\w+)")
 
@@ -74,7 +89,8 @@ def load_classifier(folder: Path) -> Classifier:
     """Reads a folder that the stage ``champion`` wrote, or a copy of it.
 
     Raises:
-        UserError: it is not there, holds no net, or its weights are missing or damaged.
+        UserError: it is not there, its weights are missing or damaged, or they are not those of the
+            net that is described.
     """
     path = folder / DESCRIPTION
     try:
@@ -83,30 +99,72 @@ def load_classifier(folder: Path) -> Classifier:
         raise UserError(f"{path} is missing: make repro writes it") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged: dvc repro --force champion") from error
-    if not about.get("key"):
+    if not isinstance(about, dict) or not about.get("key"):
         raise UserError(f"{path} names no net: no training of this scale came to a result")
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{weights} is missing: dvc checkout {weights}, dvc pull, or make repro")
     arrays = read_arrays(weights)
-    if arrays.sha256 != about["weights_sha256"]:
+    if arrays.sha256 != about.get("weights_sha256"):
         raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")
+    try:
+        return _build(about, arrays)
+    except NOT_A_NET as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not describe the net of {weights}: {reason}") from error
+
+
+def _build(about: dict[str, Any], arrays: Arrays) -> Classifier:
+    """The classifier, after it has answered once; raises one of NOT_A_NET."""
+    classes = about["classes"]
+    if len(classes) != len(CLASS_NAMES) or not all(name.isprintable() for name in classes):
+        raise ValueError(f"classes = {shorten(classes)}")
+    shown = f"{about['key']} {int(about['seed'])} {about['scale']} {about['test_accuracy']:.4f}"
+    if not shown.isprintable():
+        raise ValueError(f"it says {shorten(shown)}")
+    spec = _spec(about["net"])
+    _check_size(spec, sum(array.size for array in arrays.arrays.values()))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.arrays.items()}
-    net = load_weights(_spec(path, about["net"]), tensors, torch.device("cpu"))
-    net.eval()
+    net = load_weights(spec, tensors, torch.device("cpu"))
     normalisation = Normalisation(mean=tuple(about["mean"]), std=tuple(about["std"]))
-    return Classifier(about=about, net=net, normalisation=normalisation)
+    classifier = Classifier(about=about, net=net, normalisation=normalisation)
+    answer = classifier.probabilities(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8))
+    if answer.shape != (1, len(CLASS_NAMES)):
+        raise ValueError(f"it answers with an array of shape {answer.shape}")
+    return classifier
 
 
-def _spec(path: Path, fields: dict[str, Any]) -> NetSpec:
+def _spec(fields: dict[str, Any]) -> NetSpec:
     """The net's recipe as it was before it was written as JSON."""
-    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
-    # The weights are there: how they began does not matter.
-    values["weight_init"] = None
+    sizes = {name: fields[name] for name in Net.model_fields}
+    try:
+        values = dict(Net.model_validate(sizes))
+    except ValidationError as error:
+        raise ValueError(explain(error, where=("net",))) from error
     for name in CALLS:
-        if values[name] is not None:
-            call = Call(**fields[name])
-            if not ALLOWED.fullmatch(call.target):
-                raise UserError(f"{path}: net.{name} = {call.target}: not a layer; nothing was run")
-            values[name] = call
+        values[name] = None if fields[name] is None else _call(f"net.{name}", **fields[name])
     return NetSpec(**values)
+
+
+def _call(where: str, target: str, arguments: dict[str, Any]) -> Call:
+    if not ALLOWED.fullmatch(target):
+        raise ValueError(f"{where} = {target}: not a layer; nothing was run")
+    for name, value in arguments.items():
+        # A slope, a probability or a flag; sizes come from the net.
+        if not isinstance(value, float | int | None) or abs(value or 0) > LARGEST_ARGUMENT:
+            raise ValueError(f"{where}.{name} = {shorten(value)}: not what a layer takes")
+    return Call(target, arguments)
+
+
+def _check_size(spec: NetSpec, num_values: int) -> None:
+    """Refuses a net that is larger than its weights, before memory is asked for."""
+    channels, wanted = IMAGE_CHANNELS, 0
+    for filters in spec.filters:
+        wanted += channels * filters * spec.kernel_size**2
+        channels = filters
+    features = channels * spec.feature_map_sizes()[-1] ** 2
+    for units in spec.hidden:
+        wanted += features * units
+        features = units
+    if wanted > num_values:
+        raise ValueError(f"its net has at least {wanted} weights, not {num_values}")

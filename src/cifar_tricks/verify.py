@@ -57,7 +57,8 @@ class Verification:
 
     def found(self, path: Path, what: str, remedy: str, *, delete: bool = False) -> None:
         """Notes a damage; of several about one file the first."""
-        self.damages.setdefault(path, Damage(path=path, what=what, remedy=remedy, delete=delete))
+        damage = Damage(path=_shown(path), what=what, remedy=remedy, delete=delete)
+        self.damages.setdefault(_shown(path), damage)
 
     def md5(self, path: Path) -> str | None:
         """Of the file's bytes; None where it cannot be read."""
@@ -139,7 +140,7 @@ def _check_output(verification: Verification, output: Any, cache: Path) -> None:
         if verification.md5(file) != oid:
             what = "not the file that dvc.lock names"
             remedy = f"rm {file} && dvc repro {output.stage.addressing}"
-            sound = output.use_cache and _object(cache, oid) not in verification.damages
+            sound = output.use_cache and _shown(_object(cache, oid)) not in verification.damages
             if sound and _object(cache, oid).exists():
                 remedy = restored(file)
             verification.found(file, what, remedy, delete=output.use_cache)
@@ -153,7 +154,7 @@ def _files(path: Path, expected: str, cache: Path) -> Iterator[tuple[Path, str]]
     try:
         for entry in json.loads(_object(cache, expected).read_bytes()):
             yield path / entry["relpath"], entry["md5"]
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):
         return  # told about with the cache
 
 

@@ -141,19 +141,23 @@ scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4)
 )
 tensors = st.builds(
-    lambda shape, order, kind: torch.arange(np.prod(shape, dtype=int))
-    .reshape(shape)
-    .to(kind)
-    .permute([dim for dim in order if dim < len(shape)]),
+    lambda shape, order, kind: (
+        torch.arange(np.prod(shape, dtype=int))
+        .reshape(shape)
+        .to(kind)
+        .permute([dim for dim in order if dim < len(shape)])
+    ),
     st.lists(st.integers(0, 3), max_size=4),
     st.permutations(range(4)),
     st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8]),
 )
 values = st.recursive(
     scalars | tensors,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
