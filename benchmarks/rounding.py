@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from cifar_tricks.arrays import read_arrays
-from cifar_tricks.data import TRAIN_FILE, make_training_data
+from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
 from cifar_tricks.files import write_atomically
 from cifar_tricks.machine import device_name, prepare
 from cifar_tricks.params import load_params
@@ -38,7 +38,8 @@ def train(key: str, threads: int, precision: str, target: Path) -> None:
     variant = variants(load_params().model_copy(update={"scale": "quick"}))[key]
     recipe = replace(variant.recipe, threads=threads, precision=precision)
     prepare(CPU, threads=threads, precision=precision)
-    data = make_training_data(read_arrays(TRAIN_FILE), None, recipe, seed=0, device=CPU)
+    copies = read_arrays(COPIES_FILE) if recipe.copies else None
+    data = make_training_data(read_arrays(TRAIN_FILE), copies, recipe, seed=0, device=CPU)
     ((_, fitted),) = fit(recipe, [Task(seed=0, data=data)], device=CPU)
     losses = fitted.progress.validation_losses
     torch.save({"weights": fitted.weights, "losses": losses, "result": fitted.validation}, target)

@@ -35,6 +35,8 @@ SERVER_ENVIRONMENT = {
     "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "PYTHONWARNINGS": "ignore",  # of its own dependencies
+    # By default 15 connections, for which requests wait 30 s and then fail.
+    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "200",
 }
 
 
