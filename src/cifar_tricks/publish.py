@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from cifar_tricks.claims import STATE
 from cifar_tricks.data import Normalisation
 from cifar_tricks.files import project_root, write_atomically
 from cifar_tricks.machine import device_name
@@ -46,8 +47,14 @@ def seed_result(
     )
 
 
-def publish(trainings: list[Training], folders: list[Path]) -> None:
-    """Writes the variant's folder from its finished seeds, then forgets their states."""
+def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> None:
+    """Writes the variant's folder from its finished seeds, then forgets their states.
+
+    Args:
+        trainings: all seeds of a variant.
+        folders: of their states, in the same order.
+        keep: whether to keep the finished seeds, so that the next call needs only to copy them.
+    """
     first = trainings[0]
     variant, recipe = first.variant, first.variant.recipe
     target = run_folder(first.scale, variant.key)
@@ -78,7 +85,10 @@ def publish(trainings: list[Training], folders: list[Path]) -> None:
     )
     write_run(run, target)
     for folder in folders:
-        shutil.rmtree(folder)
+        if keep:
+            (folder / STATE).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(folder)
 
 
 def log_times(training: Training, fitted: Fitted, *, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ def train_variant(params: Params, key: str) -> None:
             process is training the same.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
+    parent = os.getppid()
     variant = _find_variant(params, key)
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
@@ -78,7 +80,8 @@ def train_variant(params: Params, key: str) -> None:
             left = [pair for pair in zip(group, claimed, strict=True) if not is_done(pair[1])]
             if left:
                 train_seeds(left, stop_requested, graphs=params.gpu.graphs)
-        publish(trainings, folders)
+        # DVC deletes what it did not see the end of, and asks for it anew.
+        publish(trainings, folders, keep=os.getppid() != parent)
 
 
 def _find_variant(params: Params, key: str) -> Variant:

@@ -125,6 +125,32 @@ def test_a_kill_at_any_moment_of_the_start_or_the_end(
         assert leftovers() == [] and states() == []
 
 
+@pytest.mark.fault("orphan")
+def test_what_a_training_finished_after_its_parent_was_killed_is_not_trained_again(
+    workplace: Path,  # noqa: F811
+) -> None:
+    """DVC deletes the output, as it never saw the end of the stage."""
+    key = "model2-baseline"
+    finish(key)
+    whole = outputs(Path("runs"))
+    assert states() == []
+    shutil.rmtree("runs")
+    parent = subprocess.Popen(["sh", "-c", f"python stages/train.py {key}; true"])
+    wait = time.monotonic() + 60
+    while not list(Path("resume").glob(".locks/*.pid")) and time.monotonic() < wait:
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    while not Path(f"runs/quick/{key}/run.json").exists() and time.monotonic() < wait:
+        time.sleep(0.05)
+    while list(Path("resume").glob(".locks/*.pid")) and time.monotonic() < wait:
+        time.sleep(0.05)
+    assert outputs(Path("runs")) == whole
+    shutil.rmtree("runs")
+    assert "already trained, kept" in finish(key)
+    assert outputs(Path("runs")) == whole and states() == []
+
+
 @pytest.mark.fault("signal")
 @pytest.mark.parametrize("kind", [signal.SIGHUP, signal.SIGINT])
 def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path) -> None:  # noqa: F811
