@@ -50,7 +50,7 @@ _VIEW = {
     "selectedColumns": [name for name in _COLUMNS if name.startswith(("metrics.", "tags."))],
     "columnOrder": list(_COLUMNS),
     "columnWidths": _COLUMNS,
-    "searchFilter": "tags.role = 'variant'",
+    "searchFilter": "tags.role != 'seed'",
     "orderByKey": "metrics.`test_accuracy`",
     "orderByAsc": False,
 }
@@ -60,7 +60,8 @@ over its seeds; `std/` holds their standard deviations.
 
 `curves/` are by training step: over training batches, and over the whole validation split. All
 other losses and accuracies are of the kept weights, those after `best_step`, over a whole split.
-A run with a seed whose loss was not finite has failed, and has no mean."""
+A run with a seed whose loss was not finite has failed, and has no mean. A run that was killed is a
+training that was interrupted; it goes when the training is complete."""
 EXPERIMENT_TAGS = {
     "mlflow.note.content": _NOTE,
     "mlflow.experimentKind": "custom_model_development",  # else MLflow's pages may guess LLMs
