@@ -304,19 +304,24 @@ def test_logging_twice_adds_nothing_but_another_experiment_does(
 
 
 @pytest.mark.fault("store")
-def test_what_a_killed_process_left_is_replaced(
-    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), "KILLED"), (MemoryError(), "RUNNING")],
+    ids=["interrupted", "killed without a word"],
+)
+def test_what_an_interrupted_process_left_is_replaced(
+    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
 ) -> None:
     variants = {"model1-adam": write_variant("model1-adam")}
 
     def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
         patch.setattr(mlflow_runs, "_end", killed)
         log(params, variants)
     (unfinished,) = logged()
-    assert (unfinished.info.status, len(logged("seed"))) == ("RUNNING", 1)
+    assert (unfinished.info.status, len(logged("seed"))) == (status, 1)
     assert log(params, variants).new == 1
     (parent,), children = logged(), logged("seed")
     assert parent.info.status == "FINISHED"

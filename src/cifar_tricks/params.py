@@ -32,7 +32,8 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         content = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
+        # Not only grammar: bytes that are no UTF-8, a number of 5,000 digits, 10,000 brackets.
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         params = Params.model_validate(content)

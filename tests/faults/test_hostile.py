@@ -188,6 +188,7 @@ def test_every_stage_refuses_wrong_parameters_before_any_work(
         ("trick: baseline", "trick: 'a\\nb'"),
         ("trick: baseline", "trick: \\x00"),
         ("threads: 1", "threads: 1" + "0" * 5000),
+        ("threads: 1", "threads: " + "[" * 10_000),
     ]
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -335,6 +335,9 @@ def statuses(repository: Repository) -> dict[str, str]:  # noqa: F811
 @pytest.mark.fault("queue")
 def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None:  # noqa: F811
     repository.edit("early_stop_count: 4", "early_stop_count: 100000")
+    training_code = repository.folder / "src/cifar_tricks/training.py"
+    often = training_code.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 1.0")
+    training_code.write_text(often)
     repository.commit()
     for slope, epochs in (("2", 3), ("3", 5000), ("4", 3)):
         queue(repository, slope, epochs)
@@ -361,7 +364,7 @@ def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None
     repository.run("dvc", "queue", "remove", "--failed")
     queue(repository, "3", 5000)
     with queue_workers(repository):
-        wait_for(lambda: statuses(repository).get("slope-3") in ended, seconds=180)
+        wait_for(lambda: statuses(repository).get("slope-3") in ended, seconds=400)
     assert statuses(repository)["slope-3"] == "Success"
     output = repository.run("dvc", "queue", "logs", "slope-3")
     first = next(line for line in output.splitlines() if " seed 0: step " in line)
