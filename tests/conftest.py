@@ -1,5 +1,6 @@
 """Shared fixtures: a small synthetic data set on which a net can learn something."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def make_recipe(**changes: object) -> Recipe:
         "threads": 1,
     }
     return Recipe(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hangups_end() -> None:
+    """Started by nohup, this process ignores SIGHUP, and so would all that the tests start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

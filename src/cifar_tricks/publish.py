@@ -88,6 +88,8 @@ def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> No
         if keep:
             (folder / STATE).unlink(missing_ok=True)
         else:
+            # First what says that all else is there: a kill may come at any moment.
+            (folder / "result.json").unlink()
             shutil.rmtree(folder)
 
 

@@ -71,7 +71,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bytes(
     record_property("tried", points)
     patch(*OFTEN)
     patch(*SLOWLY)
-    edit("num_epochs: 3", "num_epochs: 40" if points < 5 else "num_epochs: 150")
+    edit("num_epochs: 3", "num_epochs: 40" if points < 5 else "num_epochs: 500")
     edit("early_stop_count: 4", "early_stop_count: 4000")
     finish(key)
     whole = outputs(Path("runs"))
@@ -104,7 +104,7 @@ def test_a_kill_at_any_moment_of_the_start_or_the_end(
     record_property: Record,
 ) -> None:
     """Also while the results are written and moved to their place."""
-    points = 25
+    points = 40
     record_property("tried", points)
     patch(*SLOWLY)
     key = "model2-leaky_relu"
