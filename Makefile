@@ -33,7 +33,7 @@ test: setup ## the test suite, without network
 test-slow: setup ## the heavy checks
 	python -m pytest -m slow
 
-# Half an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
+# A quarter of an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
 test-faults: setup ## inject every fault that the study promises to survive; ends with a table
 	FAULTS_TABLE=docs/faults.md python -m pytest -m fault
 

@@ -39,7 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties += [("fault", promise), ("tried", tried)]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
+) -> None:
     if "fault" not in (terminalreporter.config.option.markexpr or ""):
         return
     tests, tried, failed = Counter[str](), Counter[str](), Counter[str]()
@@ -60,5 +62,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines += ["", *sorted(measured)]
     terminalreporter.section("faults")
     terminalreporter.write_line("\n".join(lines))
-    if path := os.environ.get("FAULTS_TABLE"):
+    whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if whole and (path := os.environ.get("FAULTS_TABLE")):
         Path(path).write_text("\n".join(lines) + "\n")
