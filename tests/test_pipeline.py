@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 import torchvision
+import yaml
 from conftest import ROOT, write_data
 from PIL import Image
 from ruamel.yaml import YAML
@@ -24,7 +25,7 @@ from ruamel.yaml import YAML
 from cifar_tricks.arrays import write_arrays
 from cifar_tricks.files import write_atomically
 from cifar_tricks.params import load_params
-from cifar_tricks.repro import AFTERWARDS, seconds, share, stage_name
+from cifar_tricks.repro import AFTERWARDS, seconds, share, sort_lock, stage_name
 from cifar_tricks.tricks import trick_names
 from cifar_tricks.variants import variants
 
@@ -181,6 +182,32 @@ def repository(template: Repository) -> Iterator[Repository]:
 def test_a_second_run_does_nothing(repository: Repository) -> None:
     assert repository.repro() == set()
     assert repository.run("git", "status", "--short") == ""
+
+
+def test_the_order_in_which_trainings_finish_leaves_no_trace(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lock = repository.folder / "dvc.lock"
+    recorded = yaml.safe_load(repository.lock)
+    stages = set(recorded["stages"])
+    files = []
+    for names in (list(recorded["stages"]), sorted(stages, reverse=True)):
+        recorded["stages"] = {name: recorded["stages"][name] for name in names}
+        recorded["stages"]["train@gone"] = {"cmd": "python"}  # a net since removed
+        files.append(tmp_path / f"{len(files)}.lock")
+        files[-1].write_text(yaml.safe_dump(recorded, sort_keys=False))
+        del recorded["stages"]["train@gone"]
+        sort_lock(files[-1], stages)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert yaml.safe_load(files[0].read_text()) == recorded
+
+    sort_lock(lock, stages)
+    assert list(yaml.safe_load(repository.lock)["stages"]) == sorted(stages)
+    assert repository.repro() == set()
+    before = repository.lock
+    sort_lock(lock, stages)
+    assert repository.lock == before
+    sort_lock(tmp_path / "none.lock", stages)  # before the first stage there is no file
 
 
 def test_a_comment_retrains_nothing(repository: Repository) -> None:

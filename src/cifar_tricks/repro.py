@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import yaml
 
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
 from cifar_tricks.claims import AlreadyRunning, sole_writer
 from cifar_tricks.commands import Commands
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import write_atomically
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
 from cifar_tricks.schema import Params
 from cifar_tricks.variants import Variant, variants
 
+LOCK = Path("dvc.lock")
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
@@ -57,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
         commands = Commands()
         with sole_writer(CLAIM), commands.ended_by_signals():
             code = _repro(commands, params, jobs)
+            sort_lock(LOCK, _stage_names(params))
     except AlreadyRunning as running:
         message = f"make repro runs here already, as process {running.process}: wait for it"
         print(f"error: {message}", file=sys.stderr)
@@ -135,6 +141,27 @@ def share(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
         shares[least].append(stage_name(variant))
         work[least] += seconds(variant)
     return shares
+
+
+def sort_lock(path: Path, stages: Container[str]) -> None:
+    """Puts what DVC recorded of ``stages`` in the order of their names, and drops the rest.
+
+    DVC adds a stage to the file when it finishes, so trainings side by side leave another order
+    each time, and a stage that left dvc.yaml stays. Does nothing where there is no file.
+    """
+    if not path.exists():
+        return
+    text = path.read_text("utf-8")
+    # A stage begins with its name, two spaces from the margin; what it holds is further in.
+    header, *blocks = re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
+    kept = sorted(block for block in blocks if block.split(":\n", 1)[0].strip() in stages)
+    if kept != blocks:
+        write_atomically(path, (header + "".join(kept)).encode())
+
+
+def _stage_names(params: Params) -> set[str]:
+    document = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))
+    return {*document["stages"], *(stage_name(variant) for variant in variants(params).values())}
 
 
 def stage_name(variant: Variant) -> str:

@@ -54,6 +54,7 @@ def _check(folder: Path) -> int:
     for name, jobs in CLONES.items():
         clone, started = folder / name, time.monotonic()
         _git("clone", "--quiet", "--no-local", ".", str(clone))
+        _git("-C", str(clone), "checkout", "--quiet", commit)
         downloads = Path("data/downloads")
         if downloads.exists():
             shutil.copytree(downloads, clone / downloads)
