@@ -27,6 +27,15 @@ setup: .venv/installed ## make .venv and install what requirements.lock pins
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
 	@python -m cifar_tricks.repro --jobs $(JOBS)
 
+# Both read `scale` from params.yaml. KEYS: variants, all where empty.
+share: setup ## train one's part of the study and put it on record (SEEDS=0-2 KEYS="model1-adam ...")
+	@test -e data/augment.done || dvc repro augment
+	@python -m cifar_tricks.share --jobs $(JOBS) --seeds "$(or $(SEEDS),all)" $(KEYS)
+
+page: setup ## the report of what is trained or on record so far; trains nothing
+	@test -e data/augment.done || dvc repro augment
+	@python -m cifar_tricks.collecting
+
 test: setup ## the test suite, without network
 	python -m pytest
 

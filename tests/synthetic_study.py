@@ -2,36 +2,32 @@
 
 import contextlib
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from cifar_tricks.backbones import used_backbone
 from cifar_tricks.calibration import calibrate
 from cifar_tricks.files import write_atomically
+from cifar_tricks.outcome import Origin, Run, SeedResult
 from cifar_tricks.params import load_params
 from cifar_tricks.results import Study, read_study
-from cifar_tricks.runs import (
-    Run,
-    SeedResult,
-    run_folder,
-    seed_folder,
-    to_json,
-    write_history,
-    write_run,
-)
+from cifar_tricks.runs import run_folder, seed_folder, to_json, write_history, write_run
 from cifar_tricks.schema import Params
 from cifar_tricks.scores import Score, metrics, write_calibration, write_predictions
 from cifar_tricks.variants import Variant, variants
 
 NUM_TEST_IMAGES = 200
+ORIGIN = Origin(device="cpu", device_name="test processor", torch="2.0", engine=1, code="cd" * 32)
 PARAMS = """\
 scale: small
 model: reference
 trick: baseline
 device: cpu
+records: use
 scales:
   small: {{train_images: 640, validation_images: 64, test_images: 200, num_epochs: 2,
           seeds: {seeds}, precision: fp32, threads: 1}}
@@ -72,6 +68,7 @@ def make_study(
     sensitivity: str = "{}",
     diverged: Collection[tuple[str, int]] = (),
     missing: Collection[str] = (),
+    fewer: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[Study]:
     """Writes params.yaml, runs/ and reports/ into the folder and works in it.
 
@@ -83,6 +80,7 @@ def make_study(
         improve: likewise; so are combine, factorial and sensitivity.
         diverged: which variants and seeds.
         missing: keys of the variants that were not trained.
+        fewer: by key, how many of the seeds were trained, where it is not all of them.
     """
     with contextlib.chdir(root):
         nets = "\n".join(f"  {name}: {NET}" for name in models)
@@ -99,9 +97,10 @@ def make_study(
         params = load_params()
         all_variants = variants(params, backbone=used_backbone())
         known = {key: variant for key, variant in all_variants.items() if key not in missing}
-        runs = {key: _write_variant(params, known[key], diverged) for key in known}
+        trained = {key: seeds[: fewer.get(key, len(seeds))] for key in known}
+        runs = {key: _write_variant(params, known[key], diverged, trained[key]) for key in known}
         labels = np.arange(NUM_TEST_IMAGES) % 10
-        scores = [_score(key, seed, labels) for key in known for seed in seeds]
+        scores = [_score(key, seed, labels) for key in known for seed in trained[key]]
         write_atomically(Path("reports/small/metrics.json"), to_json(metrics(params, runs, scores)))
         write_predictions(Path("reports/small/predictions.csv.gz"), labels, scores)
         write_calibration(Path("reports/small/calibration.csv"), scores)
@@ -113,9 +112,14 @@ def generator(key: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(key.encode()), seed])
 
 
-def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[str, int]]) -> Run:
+def _write_variant(
+    params: Params,
+    variant: Variant,
+    diverged: Collection[tuple[str, int]],
+    seeds: tuple[int, ...],
+) -> Run:
     results = {}
-    for seed in params.seeds:
+    for seed in seeds:
         gone = (variant.key, seed) in diverged
         rows = _history(variant, seed, diverged=gone)
         history = seed_folder(params.scale, variant.key, seed) / "history.csv"
@@ -132,6 +136,7 @@ def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[
             std=(63.0, 62.0, 67.0),
             weights_sha256="0" * 64,
             history_sha256=write_history(history, rows),
+            origin=ORIGIN,
         )
     run = Run(
         scale=params.scale,
@@ -143,10 +148,6 @@ def _write_variant(params: Params, variant: Variant, diverged: Collection[tuple[
         recipe=asdict(variant.recipe),
         num_parameters=1234,
         steps_per_epoch=variant.recipe.steps_per_epoch,
-        device="cpu",
-        device_name="test processor",
-        torch="2.0",
-        code="cd" * 32,
         data={"train": "ab" * 32},
         seeds=results,
     )

@@ -50,7 +50,8 @@ def test_initial_weights_are_shared_where_names_and_shapes_agree(key: str) -> No
     baseline = build_net(own, seed=3, device=CPU).state_dict()
     other = build_net(VARIANTS[key].recipe.net, seed=3, device=CPU).state_dict()
     shared = [name for name in other if is_shared(name, other, baseline)]
-    assert shared
+    # Another kernel in every layer, and another number of hidden ones.
+    assert shared or key == "improve-further"
     for name in shared:
         assert torch.equal(other[name], baseline[name])
 

@@ -170,8 +170,8 @@ def test_holes_are_named_at_the_top_and_in_the_table(tmp_path: Path) -> None:
     }.items():
         assert f'<a href="#run-{key}">{key}</a>: {flaw}' in top
     rows = {tuple(row[:2]): row for row in Page(page).rows["t-overview"]}
-    assert rows["augment", "model1"][2:5] == ["diverged (1 of 3 seeds)", "—", "—"]
-    assert rows["leaky_relu", "narrow"][2:5] == ["missing", "—", "—"]
+    assert rows["augment", "model1"][2:6] == ["—", "diverged (1 of 3 seeds)", "—", "—"]
+    assert rows["leaky_relu", "narrow"][2:6] == ["—", "missing", "—", "—"]
 
 
 @pytest.mark.fault("escape")

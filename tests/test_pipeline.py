@@ -35,6 +35,7 @@ scale: quick  # a comment
 model: model1
 trick: baseline
 device: cpu
+records: use
 scales:
   quick: {train_images: 64, validation_images: 32, test_images: 60, num_epochs: 2,
           seeds: [0], precision: fp32, threads: 1}

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
@@ -72,10 +73,11 @@ def test_tables_match_an_independent_calculation(tmp_path: Path) -> None:
         trick, base = values[f"{model}-augment"], values[f"{model}-baseline"]
         differences = [a - b for a, b in zip(trick, base, strict=True)]
         bold = "**{}**" if mean(differences) > 0 else "{}"
-        assert cells[1] == bold.format(with_spread(trick))
-        assert cells[2] == bold.format(f"{mean(differences):+.4f}")
-        assert cells[3:5] == [t_interval(differences), "—"]
-    assert row(section(page, "model1"), "augment")[5:] == [
+        assert cells[1] == "3"
+        assert cells[2] == bold.format(with_spread(trick))
+        assert cells[3] == bold.format(f"{mean(differences):+.4f}")
+        assert cells[4:6] == [t_interval(differences), "—"]
+    assert row(section(page, "model1"), "augment")[6:] == [
         "0.7690",
         "+0.0367",
         "better",
@@ -88,8 +90,8 @@ def test_tables_match_an_independent_calculation(tmp_path: Path) -> None:
 def test_single_seed_has_no_interval_and_a_small_scale_its_warning(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(7,)) as study:
         page, values = report(study), measured()
-        assert row(page, "baseline")[1] == f"{values['model1-baseline'][0]:.4f}"
-    assert row(page, "augment")[3:5] == ["—", "—"]
+        assert row(page, "baseline")[1:3] == ["1", f"{values['model1-baseline'][0]:.4f}"]
+    assert row(page, "augment")[4:6] == ["—", "—"]
     assert "&nbsp;" not in page and "n = 1" in page
     assert "proves nothing about the tricks" in page
     assert page.startswith("# Training tricks on CIFAR-10: scale `small`\n")
@@ -111,11 +113,11 @@ def test_diverged_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
         numbers = json.loads((FOLDER / "summary.json").read_text())
         values = measured()
     cells = row(section(page, "model1"), "augment")
-    assert cells[1:5] == ["*diverged (1 of 3 seeds)*", "—", "—", "—"]
+    assert cells[1:6] == ["—", "*diverged (1 of 3 seeds)*", "—", "—", "—"]
     # Its own seeds are whole, those of its baseline are not.
     cells = row(section(page, "narrow"), "augment")
-    assert cells[1] == with_spread(values["narrow-augment"])
-    assert cells[2:5] == ["*baseline diverged (1 of 3 seeds)*", "—", "—"]
+    assert cells[2] == with_spread(values["narrow-augment"])
+    assert cells[3:6] == ["*baseline diverged (1 of 3 seeds)*", "—", "—"]
     assert "`model1-augment` diverged (1 of 3 seeds)" in page
     assert set(numbers) == {"seeds", "reference", "baseline_model1", "improve_best", "transfer"}
     by_seed = {(r["key"], r["seed"]): r for r in rows}
@@ -130,9 +132,32 @@ def test_missing_variant_is_shown(tmp_path: Path) -> None:
     with make_study(tmp_path, missing={"narrow-leaky_relu", "improve-both"}) as study:
         page = report(study)
         rows = list(csv.DictReader((FOLDER / "results.csv").open()))
-    assert row(section(page, "narrow"), r"leaky\_relu")[1:3] == ["*missing*", "—"]
+    assert row(section(page, "narrow"), r"leaky\_relu")[1:4] == ["—", "*missing*", "—"]
     assert row(page, "both")[3] == "*missing*"
     assert [r["test_accuracy"] for r in rows if r["status"] == "missing"] == [""] * 6
+
+
+def test_a_growing_study_compares_the_seeds_that_both_have(tmp_path: Path) -> None:
+    counts = {"model1-augment": 2, "narrow-baseline": 1, "improve-both": 1}
+    with make_study(tmp_path, fewer=counts) as study:
+        page, values = report(study), measured()
+        table = pd.read_csv(FOLDER / "comparisons.csv", index_col="key")
+    cells = row(section(page, "model1"), "augment")
+    first = values["model1-augment"]
+    pairs = [a - b for a, b in zip(first, values["model1-baseline"], strict=False)]
+    assert cells[1] == "2" and len(first) == 2 and f"{mean(pairs):+.4f}" in cells[3]
+    # Three seeds of the trick, one of its baseline.
+    cells = row(section(page, "narrow"), "augment")
+    difference = values["narrow-augment"][0] - values["narrow-baseline"][0]
+    assert cells[1] == "3" and f"{difference:+.4f}" in cells[3] and cells[4] == "—"
+    assert table["n"].to_dict() == {
+        "model1-augment": 2,
+        "model1-leaky_relu": 3,
+        "narrow-augment": 1,
+        "narrow-leaky_relu": 1,
+    }
+    assert "n = 1 to 3 of 3 planned (0, 1, 2)" in page
+    assert "missing" not in page.partition("## Overview")[2].partition("##")[0]
 
 
 def test_a_net_from_imagenet_stands_beside_the_originals(tmp_path: Path) -> None:

@@ -111,4 +111,4 @@ def test_only_scoring_reads_the_test_images() -> None:
     assert reading == {"scoring.py"}
     wanted = re.compile(r"cifar_tricks\.scoring|cifar_tricks import .*scoring")
     importing = {file.name for file in files if wanted.search(file.read_text())}
-    assert importing == {"evaluate.py", "experiment.py"}
+    assert importing == {"evaluate.py", "experiment.py", "recording.py"}

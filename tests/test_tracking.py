@@ -19,23 +19,16 @@ from conftest import ROOT, make_recipe
 from cifar_tricks import mlflow_runs, store
 from cifar_tricks.errors import UserError
 from cifar_tricks.labels import run_tags
+from cifar_tricks.outcome import Origin, Run, SeedResult
 from cifar_tricks.params import load_params
 from cifar_tricks.repro import stage_name
-from cifar_tricks.runs import (
-    Run,
-    SeedResult,
-    read_run,
-    run_folder,
-    seed_folder,
-    to_json,
-    write_history,
-    write_run,
-)
+from cifar_tricks.runs import read_run, run_folder, seed_folder, to_json, write_history, write_run
 from cifar_tricks.schema import Params
 from cifar_tricks.tracking import Tracked, run_ids, track
 from cifar_tricks.variants import variants
 
 REPORT = Path("reports/quick")
+ORIGIN = Origin(device="cpu", device_name="a CPU", torch="2.0", engine=1, code="c" * 64)
 PLACE = "a folder with ümlauts"
 
 
@@ -108,6 +101,7 @@ def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | No
             std=(1.0, 2.0, 3.0),
             weights_sha256="0" * 64,
             history_sha256=write_history(seed_folder("quick", key, seed) / "history.csv", rows),
+            origin=ORIGIN,
         )
         log = Path("logs/quick") / key / f"seed={seed}.json"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +114,7 @@ def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | No
     }
     run = Run(
         scale="quick", key=key, group="tricks", model=model, trick=trick, tricks=(trick,),
-        recipe=recipe, num_parameters=1234, steps_per_epoch=4, device="cpu", torch="2.0",
-        device_name="a CPU", code="c" * 64,
+        recipe=recipe, num_parameters=1234, steps_per_epoch=4,
         data={"train": "f" * 64}, seeds=results,
     )  # fmt: skip
     write_run(run, run_folder("quick", key))

@@ -36,8 +36,8 @@ class Effect:
         result: the variant.
         flaw: why there is nothing to compare, e.g. "diverged (1 of 3 seeds)"; empty for none.
         comparison: of the differences in test accuracy; None with a flaw.
-        adjusted_p: Holm's, over all comparisons of the family; None where the family's number of
-            seeds can never be significant.
+        adjusted_p: Holm's, over all comparisons of the family; None where there is but one pair,
+            and where no comparison of the family has enough of them to be significant.
         mcnemar: of the pooled predictions; None with a flaw.
         original: the difference that the original report printed, or None.
         claim: what the original said: better, worse, or little (effect); None for nothing.
@@ -52,6 +52,11 @@ class Effect:
     original: float | None
     claim: Claim | None
     verdict: str
+
+    @property
+    def pairs(self) -> int:
+        """n: pairs of runs with equal seeds, 0 with a flaw."""
+        return self.comparison.summary.n if self.comparison else 0
 
     @property
     def significant(self) -> bool:
@@ -74,11 +79,19 @@ class Family:
 
     Args:
         effects: one for each comparison that was planned, in the order of params.yaml.
-        seeds: how many pairs of runs each has, n.
     """
 
     effects: tuple[Effect, ...]
-    seeds: int
+
+    @property
+    def seeds(self) -> int:
+        """The most pairs of runs that a comparison has."""
+        return max((effect.pairs for effect in self.effects), default=0)
+
+    @property
+    def even(self) -> bool:
+        """Whether all that have a result have as many pairs."""
+        return len({effect.pairs for effect in self.effects if effect.pairs}) <= 1
 
     @property
     def seeds_needed(self) -> int:
@@ -87,13 +100,13 @@ class Family:
 
     @property
     def resolvable(self) -> bool:
-        """Whether n is large enough for that."""
+        """Whether one of them has as many."""
         return self.seeds >= self.seeds_needed
 
     @property
     def smallest_p(self) -> float:
-        """The least p-value that the sign-flip test can give with n pairs."""
-        return smallest_p(self.seeds)
+        """The least p-value that the sign-flip test can give with the most pairs."""
+        return smallest_p(max(self.seeds, 1))
 
     def of(self, model: str) -> list[Effect]:
         """The effects on one net."""
@@ -116,19 +129,19 @@ def sensitivity_family(study: Study, predictions: pd.DataFrame) -> Family:
 
 
 def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
-    seeds = len(study.params.seeds)
     comparisons = [_compare(study, result) for result in results]
-    resolvable = bool(results) and seeds >= pairs_needed(len(results))
+    pairs = max((c.summary.n for c in comparisons if c), default=0)
+    resolvable = bool(results) and pairs >= pairs_needed(len(results))
     adjusted: Iterable[float | None] = [None] * len(results)
     if resolvable:
         # A comparison that failed still counts: holes must not make the others more significant.
         p_values = [c.p_value if c and c.p_value is not None else 1.0 for c in comparisons]
         adjusted = holm(p_values)
     effects = [
-        _effect(study, result, comparison, p_value if comparison else None, predictions)
+        _effect(study, result, comparison, p_value, predictions)
         for result, comparison, p_value in zip(results, comparisons, adjusted, strict=True)
     ]
-    return Family(effects=tuple(effects), seeds=seeds)
+    return Family(effects=tuple(effects))
 
 
 def _compare(study: Study, result: Result) -> Comparison | None:
@@ -143,6 +156,8 @@ def _effect(
     adjusted_p: float | None,
     predictions: pd.DataFrame,
 ) -> Effect:
+    if comparison is None or comparison.p_value is None:
+        adjusted_p = None
     original, base = study.original_difference(result), study.baseline(result)
     claim = _claim(result, original)
     flaw = result.flaw or (f"baseline {base.flaw}" if base.flaw else "")
@@ -152,7 +167,7 @@ def _effect(
         flaw=flaw,
         comparison=comparison,
         adjusted_p=adjusted_p,
-        mcnemar=None if flaw else _mcnemar(result, base, predictions),
+        mcnemar=None if flaw else _mcnemar(study, result, predictions),
         original=original,
         claim=claim,
         verdict=decided or (NOT_RESOLVED if claim else ""),
@@ -168,8 +183,9 @@ def _claim(result: Result, original: float | None) -> Claim | None:
     return "little" if said == "little" else "worse"
 
 
-def _mcnemar(result: Result, base: Result, predictions: pd.DataFrame) -> McNemar | None:
-    ours, theirs = right_answers(predictions, result), right_answers(predictions, base)
+def _mcnemar(study: Study, result: Result, predictions: pd.DataFrame) -> McNemar | None:
+    pair, seeds = (result, study.baseline(result)), study.pairs(result)
+    ours, theirs = (right_answers(predictions, one, seeds) for one in pair)
     if ours.shape != theirs.shape or not ours.size:
         return None
     return mcnemar(ours, theirs)

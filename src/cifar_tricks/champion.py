@@ -17,7 +17,7 @@ from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import render
 from cifar_tricks.predictions import class_accuracies
 from cifar_tricks.results import Result, Study, is_small
-from cifar_tricks.runs import seed_folder, to_json
+from cifar_tricks.runs import seed_folder, seeds_with_weights, to_json
 from cifar_tricks.statistics import summarise, wilson
 
 CARD = "card.md"
@@ -26,7 +26,8 @@ CARD = "card.md"
 def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``model.safetensors``, ``model.json`` and ``card.md``.
 
-    Where nothing has a result they say so: empty weights and no key.
+    Where nothing has a result, or none of the best net's weights are here, they say so: empty
+    weights and no key.
 
     Args:
         study: all results.
@@ -37,12 +38,17 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
         UserError: the weights are missing or damaged.
     """
     best = study.best
-    weights, about = (_choose(study, best)) if best is not None else ({}, {"key": None})
+    if best is not None and best.run is not None and not seeds_with_weights(best.run):
+        elsewhere, best = best.key, None
+    else:
+        elsewhere = None
+    weights, about = _choose(best) if best is not None else ({}, {"key": None})
     write_arrays(folder / WEIGHTS, weights)
     write_atomically(folder / DESCRIPTION, to_json(about))
     context = {
         "about": about,
         "best": best,
+        "elsewhere": elsewhere,
         "params": study.params,
         "is_small": is_small(study.params),
     }
@@ -51,11 +57,13 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
     write_atomically(folder / CARD, render("card.md.j2", context).encode())
 
 
-def _choose(study: Study, best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and description of the variant's seed with the highest validation accuracy."""
+def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and description of the variant's seed with the highest validation accuracy, of those
+    whose weights are here."""
     run = best.run
     assert run is not None
-    seed = max(run.seeds, key=lambda seed: run.seeds[seed].validation_accuracy)
+    seeds = seeds_with_weights(run)
+    seed = max(seeds, key=lambda seed: run.seeds[seed].validation_accuracy)
     result = run.seeds[seed]
     path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
     arrays = read_arrays(path)
@@ -73,8 +81,8 @@ def _choose(study: Study, best: Result) -> tuple[dict[str, Any], dict[str, Any]]
         "num_parameters": run.num_parameters,
         "weights_sha256": arrays.sha256,
         "data": run.data,
-        "code": run.code,
-        "torch": run.torch,
+        "code": result.origin.code,
+        "torch": result.origin.torch,
         "net": run.recipe["net"],
     }
     return {**arrays.arrays}, about

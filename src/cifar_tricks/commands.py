@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import psutil
 
-# A training saves its state within seconds (study.SECONDS_TO_STOP).
+# A training saves its state within seconds (stopping.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
 
 

@@ -45,18 +45,18 @@ def comparison_table(study: Study, families: Iterable[Family]) -> pd.DataFrame:
     exist, such as an interval of one seed; ``p_value`` and ``p_holm`` also where the number of
     seeds could never be significant.
     """
-    rows = [_row(study, effect, family) for family in families for effect in family.effects]
+    rows = [_row(study, effect) for family in families for effect in family.effects]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(study: Study, effect: Effect, family: Family) -> dict[str, Any]:
+def _row(study: Study, effect: Effect) -> dict[str, Any]:
     result, comparison, mcnemar = effect.result, effect.comparison, effect.mcnemar
     row: dict[str, Any] = {
         "key": result.key,
         "group": result.variant.group,
         "model": result.variant.model,
         "trick": result.variant.trick,
-        "n": family.seeds,
+        "n": effect.pairs,
         "flaw": effect.flaw,
         "original_accuracy": result.original.get("test_accuracy"),
         "original_difference": effect.original,
@@ -71,7 +71,7 @@ def _row(study: Study, effect: Effect, family: Family) -> dict[str, Any]:
         row["difference"] = comparison.summary.mean
         if interval := comparison.summary.interval:
             row |= {"difference_low": interval.low, "difference_high": interval.high}
-        if family.resolvable:
+        if effect.adjusted_p is not None:
             row |= {"p_value": comparison.p_value, "p_holm": effect.adjusted_p}
     if mcnemar is not None:
         row["mcnemar_only_ours"] = mcnemar.only_ours
@@ -102,7 +102,8 @@ def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples([*rows], names=["net", "trick"])
-    seeds = int(shown["n"].iloc[0]) if len(shown) else 0
+    pairs = sorted({int(n) for n in shown["n"] if n})
+    seeds = " to ".join(dict.fromkeys(str(n) for n in (*pairs[:1], *pairs[-1:]))) or "0"
     styler = frame.style.format_index(escape="latex").format(escape=None)
     text: str = styler.to_latex(
         hrules=True,
@@ -111,7 +112,7 @@ def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
         caption=(
             "Test accuracy on CIFAR-10 in percent, and its difference from the baseline of the "
             f"same net in points: means over n = {seeds} paired "
-            f"{'seed' if seeds == 1 else 'seeds'}, and the original report's single runs."
+            f"{'seed' if seeds == '1' else 'seeds'}, and the original report's single runs."
         ),
         label="tab:tricks",
     )

@@ -21,33 +21,34 @@ def tricks_table(study: Study, family: Family, model: str) -> Markdown:
     """The tricks on one net, its baseline first, ours and the original's."""
     base = study.results[f"{model}-baseline"]
     original = base.original.get("test_accuracy")
-    header = ["trick", "test accuracy", "Δ", "95% interval", "p (Holm)"]
+    header = ["trick", "n", "test accuracy", "Δ", "95% interval", "p (Holm)"]
     header += ["original", "Δ", "its claim", "verdict"]
     accuracy = italic(base.flaw) if base.flaw else spread(base.values("test_accuracy"))
-    rows = [["baseline", accuracy, "", "", "", number(original), "", "", ""]]
+    rows = [["baseline", _count(base), accuracy, "", "", "", number(original), "", "", ""]]
     for effect in family.of(model):
-        row = [effect.result.variant.trick, *_ours(effect, family)]
+        row = [effect.result.variant.trick, _count(effect.result), *_ours(effect)]
         row += [number(effect.result.original.get("test_accuracy"))]
         row += [signed_number(effect.original), SAID.get(effect.claim or "", NOTHING)]
         rows.append([*row, _verdict(effect)])
-    return table(header, rows, "lrrrrrrl")
+    return table(header, rows, "lrrrrrrrl")
 
 
 def sensitivity_table(study: Study, family: Family) -> Markdown:
     """The settings of task 3a and what the original said about them."""
-    header = ["setting", "net", "test accuracy", "Δ", "95% interval", "p (Holm)"]
+    header = ["setting", "net", "n", "test accuracy", "Δ", "95% interval", "p (Holm)"]
     header += ["original's claim", "verdict"]
     rows = [
         [
             setting(study, effect.result),
             effect.result.variant.model,
-            *_ours(effect, family),
+            _count(effect.result),
+            *_ours(effect),
             SAID.get(effect.claim or "", NOTHING),
             _verdict(effect),
         ]
         for effect in family.effects
     ]
-    return table(header, rows, "llrrrrll")
+    return table(header, rows, "llrrrrrll")
 
 
 def setting(study: Study, result: Result) -> str:
@@ -106,7 +107,12 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _ours(effect: Effect, family: Family) -> list[str]:
+def _count(result: Result) -> str:
+    """n of a variant; a dash where it has no result."""
+    return NOTHING if result.flaw else str(len(result.seeds))
+
+
+def _ours(effect: Effect) -> list[str]:
     """Four cells: accuracy or what is wrong, difference, interval, p-value."""
     values = effect.result.values("test_accuracy")
     accuracy = italic(effect.result.flaw) if effect.result.flaw else spread(values)
@@ -123,7 +129,7 @@ def _ours(effect: Effect, family: Family) -> list[str]:
         emphasise(accuracy, mean),
         emphasise(signed_number(mean), mean),
         interval(comparison.summary.interval),
-        p_value(effect.adjusted_p if family.resolvable else None),
+        p_value(effect.adjusted_p),
     ]
 
 

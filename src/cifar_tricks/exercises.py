@@ -14,7 +14,7 @@ from typing import Any
 
 from cifar_tricks.net_layers import describe_net
 from cifar_tricks.recipe import IMAGE_SIZE, NetSpec
-from cifar_tricks.results import BEST
+from cifar_tricks.results import ORIGINAL_BEST
 from cifar_tricks.schema import Params
 from cifar_tricks.shift_experiment import LAYERS, MAX, NONE, measure_shifts
 from cifar_tricks.solutions import (
@@ -42,7 +42,7 @@ def solve_all(params: Params) -> dict[str, Any]:
     """
     shift = measure_shifts(params.scale)
     known = variants(params)
-    keys = ["reference-baseline", *(f"{model}-baseline" for model in params.models), BEST]
+    keys = ["reference-baseline", *(f"{model}-baseline" for model in params.models), ORIGINAL_BEST]
     specs = {key: known[key].recipe.net for key in keys if key in known}
     return {
         "exercises": [asdict(exercise) for exercise in solve(original_exercises(), shift)],

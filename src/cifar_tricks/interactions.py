@@ -41,7 +41,7 @@ class Factorial:
         cells: the variant of each combination; the empty one is the baseline.
         holes: why there is no analysis, a line per cell that has no result; empty for none.
         contrasts: main effects first; empty where there are holes.
-        seeds: n.
+        seeds: n, of those that every cell has.
     """
 
     model: str
@@ -78,14 +78,17 @@ def _factorial(study: Study, model: str, tricks: tuple[str, ...]) -> Factorial:
                 holes.append(f"{label} ({found.key}): {found.flaw}")
             if found is not None:
                 cells[frozenset(names)] = found
-    seeds = len(study.params.seeds)
+    common = [set(result.seeds) for result in cells.values()]
+    seeds = tuple(sorted(set.intersection(*common))) if common else ()
+    if not holes and not seeds:
+        holes.append("no seed was trained in every combination")
     return Factorial(
         model=model,
         tricks=tricks,
         cells=cells,
         holes=tuple(holes),
         contrasts=() if holes else _contrasts(cells, seeds),
-        seeds=seeds,
+        seeds=len(seeds),
     )
 
 
@@ -98,13 +101,16 @@ def _find(study: Study, model: str, names: tuple[str, ...]) -> Result | None:
     return next((result for result in of_net if result.variant.recipe == recipe), None)
 
 
-def _contrasts(cells: dict[frozenset[str], Result], seeds: int) -> tuple[Contrast, ...]:
-    scores = {names: result.values("test_accuracy") for names, result in cells.items()}
+def _contrasts(cells: dict[frozenset[str], Result], seeds: tuple[int, ...]) -> tuple[Contrast, ...]:
+    scores = {
+        names: [result.scores["test_accuracy"][seed] or 0.0 for seed in seeds]
+        for names, result in cells.items()
+    }
     contrasts = [
         Contrast(tricks=tricks, comparison=compare(values), adjusted_p=None)
         for tricks, values in factorial_effects(scores).items()
     ]
-    if seeds < pairs_needed(len(contrasts)):
+    if len(seeds) < pairs_needed(len(contrasts)):
         return tuple(contrasts)
     adjusted = holm([contrast.comparison.p_value or 0.0 for contrast in contrasts])
     pairs = zip(contrasts, adjusted, strict=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from cifar_tricks.runs import Run
+from cifar_tricks.outcome import Run
 
 
 def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
@@ -44,9 +44,10 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         "group": run.group,
         "scale": run.scale,
         "dvc.stage": stages.get(run.group, f"{run.group}@{run.trick}"),
-        "device": run.device,
-        "device_name": run.device_name,
-        "torch": run.torch,
+        "device": listed(dict.fromkeys(origin.device for origin in run.origins)),
+        "device_name": listed(dict.fromkeys(origin.device_name for origin in run.origins)),
+        "torch": listed(dict.fromkeys(origin.torch for origin in run.origins)),
+        "engine": listed(dict.fromkeys(origin.engine for origin in run.origins)),
         "identity": identity,
         **{f"data.{name}": sha256 for name, sha256 in run.data.items()},
         **({"dvc.experiment": experiment} if experiment else {}),

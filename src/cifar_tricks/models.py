@@ -32,8 +32,8 @@ class ConvNet(nn.Module):
         super().__init__()
         self.blocks = nn.Sequential()
         channels = IMAGE_CHANNELS
-        for filters in spec.filters:
-            self.blocks.append(_block(spec, channels, filters))
+        for layer, filters in enumerate(spec.filters):
+            self.blocks.append(_block(spec, layer, channels, filters))
             channels = filters
         self.flatten = nn.Flatten()
         features = channels * spec.feature_map_sizes()[-1] ** 2
@@ -89,7 +89,7 @@ def num_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
-def _block(spec: NetSpec, channels: int, filters: int) -> nn.Sequential:
+def _block(spec: NetSpec, layer: int, channels: int, filters: int) -> nn.Sequential:
     block = nn.Sequential()
     block.add_module(
         "conv", nn.Conv2d(channels, filters, spec.kernel_size, spec.stride, spec.padding)
@@ -97,7 +97,8 @@ def _block(spec: NetSpec, channels: int, filters: int) -> nn.Sequential:
     if spec.norm_2d is not None:
         block.add_module("norm", spec.norm_2d(filters))
     activation = ("activation", spec.activation())
-    pooling = [("pool", nn.MaxPool2d(spec.pool))] if spec.pool is not None else []
+    pool = spec.pool_after(layer)
+    pooling = [("pool", nn.MaxPool2d(pool))] if pool is not None else []
     swap = is_monotonic(spec.activation)
     for name, module in [*pooling, activation] if swap else [activation, *pooling]:
         block.add_module(name, module)

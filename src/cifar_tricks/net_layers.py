@@ -86,13 +86,14 @@ def _block(
         ),
     )
     layers = [convolution, *_in_place(spec.norm_2d, spec.activation, convolution)]
-    if spec.pool is None:
+    pool = spec.pool_after(number - 1)
+    if pool is None:
         return layers, field
-    size = output_size(size, kernel_size=spec.pool, stride=spec.pool)
-    field = field.behind(kernel_size=spec.pool, stride=spec.pool)
+    size = output_size(size, kernel_size=pool, stride=pool)
+    field = field.behind(kernel_size=pool, stride=pool)
     pooling = Layer(
         kind="pooling",
-        name=f"max-pooling {spec.pool} x {spec.pool}, stride {spec.pool}",
+        name=f"max-pooling {pool} x {pool}, stride {pool}",
         output=(filters, size, size),
         receptive_field=field.size,
     )

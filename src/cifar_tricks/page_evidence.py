@@ -66,7 +66,7 @@ def overview_rows(study: Study, family: Family) -> list[TableRow]:
         for effect in family.of(model):
             result = effect.result
             row: TableRow = {"trick": link(result, result.variant.trick), "net": model}
-            rows.append(row | _accuracy(result) | _compared(effect, family))
+            rows.append(row | _accuracy(result) | _compared(effect))
     return rows
 
 
@@ -88,7 +88,7 @@ def sensitivity_rows(study: Study, family: Family) -> list[TableRow]:
         result = effect.result
         row: TableRow = {"setting": link(result, setting(study, result))}
         row |= {"net": result.variant.model} | _accuracy(result)
-        compared = _compared(effect, family)
+        compared = _compared(effect)
         kept = ("difference", "95% interval", "p (Holm)")
         row |= {name: compared[name] for name in kept}
         row |= {"original says": SAID.get(effect.claim or "", NOTHING)}
@@ -159,19 +159,20 @@ def _sign(mean: float, adjusted_p: float | None) -> str:
 def _accuracy(result: Result) -> TableRow:
     values = result.values("test_accuracy")
     if not values:
-        return {"test accuracy": Markup('<em class="flaw">{}</em>').format(result.flaw)}
+        flaw = Markup('<em class="flaw">{}</em>').format(result.flaw)
+        return {"n": NOTHING, "test accuracy": flaw}
     summary = summarise(values)
     spread = "" if summary.std is None else f" ± {summary.std:.4f}"
-    return {"test accuracy": f"{summary.mean:.4f}{spread}"}
+    return {"n": str(summary.n), "test accuracy": f"{summary.mean:.4f}{spread}"}
 
 
-def _compared(effect: Effect, family: Family) -> TableRow:
+def _compared(effect: Effect) -> TableRow:
     comparison, mcnemar = effect.comparison, effect.mcnemar
     expected = {None: NOTHING, True: "yes", False: "no"}[effect.original_expected]
     row: TableRow = {
         "difference": signed_number(comparison.summary.mean if comparison else None),
         "95% interval": interval(comparison.summary.interval if comparison else None),
-        "p (Holm)": p_value(effect.adjusted_p if family.resolvable else None),
+        "p (Holm)": p_value(effect.adjusted_p),
         "McNemar p": p_value(mcnemar.p_value) if mcnemar else NOTHING,
         "original": NOTHING,
     }

@@ -16,7 +16,7 @@ from cifar_tricks.machine import prepare
 from cifar_tricks.models import ConvNet, load_weights
 from cifar_tricks.photo_asset import PHOTO_FILE, describe_photo
 from cifar_tricks.results import Result, Study
-from cifar_tricks.runs import seed_folder, to_json
+from cifar_tricks.runs import WEIGHTS, seed_folder, seeds_with_weights, to_json
 from cifar_tricks.schema import Params
 from cifar_tricks.viewing import ImageNetView, make_views
 from cifar_tricks.views import Examples
@@ -40,7 +40,11 @@ def write_pictures(study: Study, folder: Path) -> None:
     shown = {
         result.key: result for result in (study.results.get("model1-baseline"), best) if result
     }
-    nets = {key: _own_net(study.params, result) for key, result in shown.items() if result.run}
+    nets = {
+        key: _own_net(result, seeds[0])
+        for key, result in shown.items()
+        if result.run and (seeds := seeds_with_weights(result.run))
+    }
     examples = Examples.from_arrays(read_arrays(folder / "examples.safetensors").arrays)
     views = make_views(_imagenet(study.params), nets, examples, best.key if best else None)
     for name, picture in plan_pictures(views).items():
@@ -67,11 +71,10 @@ def _imagenet(params: Params) -> ImageNetView | None:
     )
 
 
-def _own_net(params: Params, result: Result) -> tuple[ConvNet, Normalisation]:
-    """The net of the first seed, in evaluation mode."""
+def _own_net(result: Result, seed: int) -> tuple[ConvNet, Normalisation]:
+    """The net of a seed, in evaluation mode."""
     assert result.run is not None
-    seed = params.seeds[0]
-    path = seed_folder(params.scale, result.key, seed) / "model.safetensors"
+    path = seed_folder(result.run.scale, result.key, seed) / WEIGHTS
     arrays = read_arrays(path).arrays
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     net = load_weights(result.variant.recipe.net, weights, CPU)

@@ -61,10 +61,21 @@ def class_accuracies(predictions: pd.DataFrame, result: Result) -> dict[str, flo
     return {CLASS_NAMES[int(label)]: float(share) for label, share in right.items()}
 
 
-def right_answers(predictions: pd.DataFrame, result: Result) -> np.ndarray:
-    """Which test images the variant got right, bool (seeds, images); (0, images) where it has a
-    flaw or was not predicted."""
-    columns = [f"{result.key}/seed={seed}" for seed in result.seeds]
+def right_answers(
+    predictions: pd.DataFrame, result: Result, seeds: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Which test images the variant got right.
+
+    Args:
+        predictions: of :func:`read_predictions`.
+        result: of the variant.
+        seeds: some of its seeds; None for all.
+
+    Returns:
+        bool (seeds, images); (0, images) where it has a flaw or was not predicted.
+    """
+    chosen = result.seeds if seeds is None else seeds
+    columns = [f"{result.key}/seed={seed}" for seed in chosen]
     if result.flaw or not set(columns) <= set(predictions.columns):
         return np.empty((0, len(predictions)), dtype=bool)
     right: np.ndarray = (predictions[columns].to_numpy() == predictions[["label"]].to_numpy()).T

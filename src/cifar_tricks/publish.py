@@ -14,17 +14,26 @@ from cifar_tricks.data import Normalisation
 from cifar_tricks.files import project_root, write_atomically
 from cifar_tricks.machine import device_name
 from cifar_tricks.models import build_net, num_parameters
+from cifar_tricks.outcome import Origin, Run, SeedResult
 from cifar_tricks.resume import Training
-from cifar_tricks.runs import Run, SeedResult, finite, run_folder, to_json, write_run
-from cifar_tricks.training import Fitted
+from cifar_tricks.runs import ANSWERS, HISTORY, WEIGHTS, finite, run_folder, to_json, write_run
+from cifar_tricks.training import ENGINE, Fitted
+
+RESULT = "result.json"
 
 
 def seed_result(
-    fitted: Fitted, normalisation: Normalisation, *, weights_sha256: str, history_sha256: str
+    training: Training,
+    fitted: Fitted,
+    normalisation: Normalisation,
+    *,
+    weights_sha256: str,
+    history_sha256: str,
 ) -> SeedResult:
     """How a training ended.
 
     Args:
+        training: what was trained.
         fitted: what came of it.
         normalisation: of its images.
         weights_sha256: content hash of the written weights.
@@ -44,7 +53,31 @@ def seed_result(
         std=normalisation.std,
         weights_sha256=weights_sha256,
         history_sha256=history_sha256,
+        origin=Origin(
+            device=training.device.type,
+            device_name=device_name(training.device),
+            torch=torch.__version__,
+            engine=ENGINE,
+            code=training.code,
+        ),
     )
+
+
+def keep_result(folder: Path, result: SeedResult) -> None:
+    """Says that a seed is done; all else of it is in the folder already."""
+    write_atomically(folder / RESULT, to_json(asdict(result)))
+
+
+def finished_result(folder: Path) -> SeedResult | None:
+    """How the training of this folder ended; None where it has not."""
+    path = folder / RESULT
+    try:
+        return SeedResult.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        print(f"{path} is damaged or of an older version: this seed is trained anew", flush=True)
+        return None
 
 
 def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> None:
@@ -56,18 +89,38 @@ def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> No
         keep: whether to keep the finished seeds, so that the next call needs only to copy them.
     """
     first = trainings[0]
-    variant, recipe = first.variant, first.variant.recipe
-    target = run_folder(first.scale, variant.key)
+    target = run_folder(first.scale, first.variant.key)
     shutil.rmtree(target, ignore_errors=True)
     seeds = {}
     for training, folder in zip(trainings, folders, strict=True):
         seed_target = target / f"seed={training.seed}"
         seed_target.mkdir(parents=True)
-        for name in ("model.safetensors", "history.csv"):
-            shutil.copyfile(folder / name, seed_target / name)
-        seeds[training.seed] = SeedResult(**json.loads((folder / "result.json").read_bytes()))
-    run = Run(
-        scale=first.scale,
+        result = finished_result(folder)
+        assert result is not None
+        seeds[training.seed] = result
+        for name in (WEIGHTS, HISTORY, ANSWERS):
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, seed_target / name)
+    write_run(describe(first, seeds), target)
+    for folder in folders:
+        if keep:
+            (folder / STATE).unlink(missing_ok=True)
+        else:
+            # First what says that all else is there: a kill may come at any moment.
+            (folder / RESULT).unlink()
+            shutil.rmtree(folder)
+
+
+def describe(training: Training, seeds: dict[int, SeedResult]) -> Run:
+    """The content of ``run.json``.
+
+    Args:
+        training: of any seed of the variant.
+        seeds: the results by seed.
+    """
+    variant, recipe = training.variant, training.variant.recipe
+    return Run(
+        scale=training.scale,
         key=variant.key,
         group=variant.group,
         model=variant.model,
@@ -76,21 +129,9 @@ def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> No
         recipe=asdict(recipe),
         num_parameters=num_parameters(build_net(recipe.net, seed=0, device=torch.device("cpu"))),
         steps_per_epoch=recipe.steps_per_epoch,
-        device=first.device.type,
-        device_name=device_name(first.device),
-        torch=torch.__version__,
-        code=first.code,
-        data=first.data_hashes(),
+        data=training.data_hashes(),
         seeds=seeds,
     )
-    write_run(run, target)
-    for folder in folders:
-        if keep:
-            (folder / STATE).unlink(missing_ok=True)
-        else:
-            # First what says that all else is there: a kill may come at any moment.
-            (folder / "result.json").unlink()
-            shutil.rmtree(folder)
 
 
 def log_times(training: Training, fitted: Fitted, *, seconds: float) -> None:

@@ -44,14 +44,16 @@ class Call:
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
     """A convolutional net: blocks of convolution, norm, activation, pooling and dropout, then
-    fully connected layers. The first seven fields come from params.yaml, the others from tricks.
+    fully connected layers. The fields up to ``hidden`` come from params.yaml, the others from
+    tricks.
 
     Args:
         filters: output channels of each convolution.
         kernel_size: of every convolution, in pixels.
         stride: of every convolution, in pixels.
         padding: zeros on each side of every convolution's input, in pixels.
-        pool: max-pooling after each convolution, its window and stride in pixels; None for none.
+        pool: max-pooling after convolutions, its window and stride in pixels; None for none.
+        pool_every: after every so many of them, from 1 (each).
         hidden: units of each hidden fully connected layer.
         activation: makes the module after every convolution and hidden layer.
         norm_2d: called with the number of channels, makes the norm after each convolution.
@@ -70,12 +72,17 @@ class NetSpec:
     stride: int
     padding: int
     pool: int | None
+    pool_every: int = 1
     hidden: tuple[int, ...]
     activation: Call = Call("torch.nn.ReLU")
     norm_2d: Call | None = None
     norm_1d: Call | None = None
     dropout: Call | None = None
     weight_init: Call | None = None
+
+    def pool_after(self, layer: int) -> int | None:
+        """Window of the max-pooling behind a convolution, 0 for the first; None for none."""
+        return self.pool if (layer + 1) % self.pool_every == 0 else None
 
     def feature_map_sizes(self) -> tuple[int, ...]:
         """Height (= width) in pixels of the feature maps after each block, for a 32 x 32 image.
@@ -89,8 +96,8 @@ class NetSpec:
             size = output_size(
                 size, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
             )
-            if self.pool is not None and size >= 1:
-                size = output_size(size, kernel_size=self.pool, stride=self.pool)
+            if (pool := self.pool_after(layer)) is not None and size >= 1:
+                size = output_size(size, kernel_size=pool, stride=pool)
             if size < 1:
                 raise ValueError(f"the feature map shrinks to nothing in layer {layer + 1}")
             sizes.append(size)

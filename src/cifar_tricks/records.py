@@ -19,7 +19,8 @@ from typing import Any
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root
 from cifar_tricks.labels import listed, run_params, run_tags
-from cifar_tricks.runs import Run, read_history, read_run, run_folder, seed_folder
+from cifar_tricks.outcome import Run
+from cifar_tricks.runs import read_history, read_run, run_folder, seed_folder
 
 
 @dataclass(frozen=True, kw_only=True)

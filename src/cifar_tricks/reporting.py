@@ -26,6 +26,7 @@ from cifar_tricks.markdown import Markdown, code, escape, image, render, table
 from cifar_tricks.original import original_notes
 from cifar_tricks.page import write_page
 from cifar_tricks.predictions import predicted_classes
+from cifar_tricks.provenance import provenance
 from cifar_tricks.results import GOAL, MISSING, Result, Study, is_small
 from cifar_tricks.runs import to_json
 from cifar_tricks.sampling import near_duplicates, optimism
@@ -68,7 +69,7 @@ def summary(study: Study) -> dict[str, int | float]:
     shown["transfer"] = study.group("transfer")[0]
     means = {name: result.mean("test_accuracy") for name, result in shown.items()}
     known = {name: mean for name, mean in means.items() if mean is not None}
-    return {"seeds": len(study.params.seeds), **known}
+    return {"seeds": study.most_seeds, **known}
 
 
 def _context(
@@ -76,7 +77,6 @@ def _context(
 ) -> dict[str, Any]:
     params, best = study.params, study.best
     scale = params.scales[params.scale]
-    runs = [result.run for result in study.results.values() if result.run]
     (transfer,) = study.group("transfer")
     return {
         "study": study,
@@ -100,10 +100,8 @@ def _context(
         "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
         "climbed": any(result.values("test_accuracy") for result in study.group("improve")),
         "goal": GOAL,
-        "devices": sorted({f"{run.device} ({run.device_name})" for run in runs}),
-        "torch": sorted({run.torch for run in runs}),
-        "code_hashes": sorted({run.code for run in runs}),
-        "data_hashes": sorted({run.data.get("train", "") for run in runs}),
+        "seeds_text": _seeds_text(study),
+        **provenance(study),
         "assets": _assets(),
         "notes": original_notes(),
         "transfer": transfer,
@@ -132,20 +130,27 @@ def _activation_facts(folder: Path) -> dict[str, Any]:
 
 def _facts(study: Study, test_images: int) -> Markdown:
     scale = study.params.scales[study.params.scale]
-    runs = [result.run for result in study.results.values() if result.run]
-    devices = sorted({f"{run.device} ({run.device_name})" for run in runs})
-    seeds = study.params.seeds
     facts = {
-        "seeds (n)": f"{len(seeds)} ({', '.join(map(str, seeds))})",
+        "seeds": _seeds_text(study),
         "training images": f"{scale.train_images:,}",
         "validation images": f"{scale.validation_images:,}",
         "test images": f"{test_images:,}",
         "epochs": f"at most {scale.num_epochs}",
         "precision": scale.precision,
-        "device": ", ".join(devices),
+        "device": ", ".join(provenance(study)["devices"]),
         "threads": scale.threads,
     }
     return table(list(facts), [list(facts.values())])
+
+
+def _seeds_text(study: Study) -> str:
+    """How many seeds, and which."""
+    planned, counts = study.params.seeds, study.seed_counts
+    listed = ", ".join(map(str, planned))
+    if not counts or counts == [len(planned)]:
+        return f"n = {len(planned)} ({listed})"
+    found = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
+    return f"n = {found} of {len(planned)} planned ({listed})"
 
 
 def _figure(folder: Path, name: str, alt: str) -> Markdown:

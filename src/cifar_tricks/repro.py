@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     try:
         params = load_params()
-        jobs = _num_jobs(args.jobs, params)
+        jobs = num_jobs(args.jobs, params)
         if shutil.which("dvc") is None:
             raise UserError("dvc is not on the path: make setup, then . .venv/bin/activate")
         commands = Commands()
@@ -106,12 +106,26 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     return code or commands.run(["dvc", "repro", "--single-item", "transfer"])
 
 
-def _num_jobs(given: str, params: Params) -> int:
+def has_gpu(params: Params) -> bool:
+    """Whether trainings run on a GPU; told without the import of PyTorch."""
+    return params.device != "cpu" and Path("/dev/nvidia0").exists()
+
+
+def num_jobs(given: str, params: Params) -> int:
+    """How many trainings run at once.
+
+    Args:
+        given: auto, or a number.
+        params: the checked parameters.
+
+    Raises:
+        UserError: something else.
+    """
     if given != "auto":
         if not given.isdecimal() or int(given) < 1:
             raise UserError(f"JOBS = {given}: valid: auto, or a whole number from 1")
         return int(given)
-    if params.device != "cpu" and Path("/dev/nvidia0").exists():
+    if has_gpu(params):
         return 1  # one training already keeps a GPU busy
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = os.cpu_count() or 1
@@ -185,8 +199,10 @@ def seconds(variant: Variant) -> float:
     if isinstance(net, BackboneSpec):
         total = 3e8  # the frozen part runs once per image, the trained part in each epoch
     else:
-        for filters, next_size in zip(net.filters, net.feature_map_sizes(), strict=True):
-            out = next_size * (net.pool or 1)
+        for layer, (filters, size) in enumerate(
+            zip(net.filters, net.feature_map_sizes(), strict=True)
+        ):
+            out = size * (net.pool_after(layer) or 1)
             total += multiply_adds(
                 out, channels=channels, filters=filters, kernel_size=net.kernel_size
             )

@@ -16,14 +16,15 @@ from typing import Any
 from cifar_tricks.backbones import used_backbone
 from cifar_tricks.errors import UserError
 from cifar_tricks.original import original_result
+from cifar_tricks.outcome import Run
 from cifar_tricks.run_checks import check_data, check_run
-from cifar_tricks.runs import Run, read_run, run_folder
+from cifar_tricks.runs import read_run, run_folder
 from cifar_tricks.schema import Params
 from cifar_tricks.variants import Variant, variants
 
 MISSING, DIVERGED = "missing", "diverged"
-# The step that the original report ends with; where params.yaml has it, it stands for the best net.
-BEST = "improve-best"
+# The step that the original report ends with.
+ORIGINAL_BEST = "improve-best"
 # The original's training images and epochs.
 PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
 # Test accuracy that the original's task 3e asks for.
@@ -45,7 +46,9 @@ class Result:
 
     Args:
         variant: the recipe, from params.yaml.
-        seeds: that it should have been trained with.
+        seeds: that it was trained with, of those of params.yaml; all of these where it was not
+            trained. A study grows seed by seed, and those that are not there yet were not left out
+            for what came of them.
         run: what was trained; None where nothing was.
         scores: of the kept weights, by name (see SCORES) and seed; accuracies in [0, 1], losses in
             nats, None where not finite.
@@ -112,22 +115,39 @@ class Study:
         """The baseline of the result's net; nets from ImageNet have none."""
         return self.results[f"{result.variant.model}-baseline"]
 
+    @property
+    def seed_counts(self) -> list[int]:
+        """The different numbers of seeds that variants with a result have, the least first."""
+        return sorted({len(result.seeds) for result in self.results.values() if not result.flaw})
+
+    @property
+    def most_seeds(self) -> int:
+        """The largest of them; as many as are planned where nothing has a result."""
+        return max(self.seed_counts, default=len(self.params.seeds))
+
+    def pairs(self, result: Result) -> tuple[int, ...]:
+        """Seeds of both the result and its baseline."""
+        return tuple(seed for seed in result.seeds if seed in self.baseline(result).seeds)
+
     def difference(self, result: Result, seed: int) -> float | None:
         """Test accuracy minus that of the baseline with the same seed; None across a hole or
         without a baseline."""
         if result.variant.group == "transfer":
             return None
         pair = (result, self.baseline(result))
+        if any(seed not in one.seeds for one in pair):
+            return None
         if any(one.status(seed) in (MISSING, DIVERGED) for one in pair):
             return None
         ours, base = (one.scores["test_accuracy"][seed] for one in pair)
         return None if ours is None or base is None else ours - base
 
     def differences(self, result: Result) -> list[float]:
-        """The difference of every seed; empty where either has a flaw."""
-        values = [self.difference(result, seed) for seed in result.seeds]
-        known = [value for value in values if value is not None]
-        return known if len(known) == len(values) else []
+        """The difference of every pair of equal seeds; empty where either has a flaw."""
+        if result.variant.group == "transfer" or result.flaw or self.baseline(result).flaw:
+            return []
+        values = (self.difference(result, seed) for seed in self.pairs(result))
+        return [value for value in values if value is not None]
 
     def original_difference(self, result: Result) -> float | None:
         """The original report's difference from its baseline; None where it printed none."""
@@ -139,12 +159,11 @@ class Study:
 
     @property
     def best(self) -> Result | None:
-        """The step BEST, else the step of ``improve``, else the trick with the highest validation
-        accuracy (never chosen on the test images); None where nothing has a result."""
+        """The step of ``improve``, else the trick with the highest validation accuracy (never
+        chosen on the test images); None where nothing has a result."""
         whole = [r for r in self.group("improve") if r.values("validation_accuracy")]
         whole = whole or [r for r in self.group("tricks") if r.values("validation_accuracy")]
-        named = [result for result in whole if result.key == BEST]
-        return max(named or whole, key=lambda r: r.mean("validation_accuracy") or 0.0, default=None)
+        return max(whole, key=lambda r: r.mean("validation_accuracy") or 0.0, default=None)
 
 
 def is_small(params: Params) -> bool:
@@ -189,4 +208,5 @@ def _read_result(params: Params, variant: Variant, measured: dict[str, Any] | No
     for name in SCORES if measured else ():
         values = (measured or {}).get(name, {}).get("values", [])
         scores[name] = dict(zip((measured or {}).get("seeds", []), values, strict=False))
-    return Result(variant=variant, seeds=params.seeds, run=run, scores=scores)
+    seeds = tuple(seed for seed in params.seeds if run is None or seed in run.seeds)
+    return Result(variant=variant, seeds=seeds, run=run, scores=scores)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from cifar_tricks.machine import device_name
 from cifar_tricks.recipe import AnyRecipe
 from cifar_tricks.runs import to_json
 from cifar_tricks.variants import Variant
+
+PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +101,28 @@ class Training:
 
 
 def code_hash(recipe: AnyRecipe) -> str:
-    """sha256 over the source of every module of this package that the training loads."""
-    for call in recipe.calls():
-        call.resolve()
+    """sha256 over the source of every module of this package that the training needs: the loop, and
+    what the recipe calls, with all that these import. The same whatever else a process loads."""
+    wanted = ["cifar_tricks.study", *(call.target.rpartition(".")[0] for call in recipe.calls())]
+    sources: dict[str, bytes] = {}
+    while wanted:
+        name = wanted.pop()
+        path = PACKAGE.parent.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name not in sources and name.split(".")[0] == PACKAGE.name and path.is_file():
+            sources[name] = path.read_bytes()
+            wanted += _imports(sources[name])
     digest = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):
-        source = getattr(module, "__file__", None)
-        if name.split(".")[0] == "cifar_tricks" and source:
-            digest.update(name.encode() + Path(source).read_bytes())
+    for name, source in sorted(sources.items()):
+        digest.update(name.encode() + source)
     return digest.hexdigest()
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    """Names of the modules that a source imports, packages and functions among them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

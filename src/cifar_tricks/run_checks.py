@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.runs import Run, to_json
+from cifar_tricks.outcome import Run
+from cifar_tricks.runs import to_json
 from cifar_tricks.variants import Variant
 
 
 def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:
-    """Whether a run is of the recipe and the seeds that params.yaml holds now.
+    """Whether a run is of the recipe and of seeds that params.yaml holds now.
+
+    Seeds may be missing: a study can grow.
 
     Raises:
         UserError: it is not; the message names the run and what differs.
     """
     if run.key != variant.key:
         difference = f"{run.key}, not {variant.key}"
-    elif tuple(run.seeds) != seeds:
+    elif tuple(run.seeds) != tuple(seed for seed in seeds if seed in run.seeds):
         difference = f"seeds {list(run.seeds)}, not {list(seeds)}"
     else:
         # Through JSON, so that tuples and lists compare equal.

@@ -3,6 +3,8 @@
     run.json                    what was trained, and how far each seed came
     seed=<n>/model.safetensors  the kept weights
     seed=<n>/history.csv        the learning curves: step, epoch, split, loss, accuracy
+    seed=<n>/answers.json       in place of weights: what a seed from ``records`` answered to the
+                                test images where it was trained
 
 Nothing here depends on the clock or on the checkout, so a rerun gives the same bytes.
 """
@@ -15,85 +17,17 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import restored, write_atomically
+from cifar_tricks.outcome import Run
 
+# Of weights and answers a seed has one.
+WEIGHTS, HISTORY, ANSWERS = "model.safetensors", "history.csv", "answers.json"
 HISTORY_COLUMNS = ("step", "epoch", "split", "loss", "accuracy")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedResult:
-    """How one training ended.
-
-    Args:
-        status: finished (all epochs), stopped early, or diverged (a loss was not finite).
-        steps: training steps done.
-        best_step: after which the kept weights were reached; 0 where none was better than chance.
-        train_loss: of the kept weights over all training images, in nats; None if not finite.
-        train_accuracy: likewise, in [0, 1].
-        validation_loss: of the kept weights over the validation split; None if not finite.
-        validation_accuracy: likewise.
-        mean: channel means that the images are normalised with, in pixel values 0 to 255.
-        std: channel standard deviations, likewise.
-        weights_sha256: content hash of model.safetensors.
-        history_sha256: of the bytes of history.csv.
-    """
-
-    status: str
-    steps: int
-    best_step: int
-    train_loss: float | None
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    weights_sha256: str
-    history_sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """The content of a ``run.json``.
-
-    Args:
-        scale: a key of ``scales`` in params.yaml.
-        key: of the variant.
-        group: reference, tricks, improve, combine, sensitivity or transfer.
-        model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
-        trick: name of the trick or of the step.
-        tricks: names of all tricks applied.
-        recipe: the resolved recipe, as JSON values.
-        num_parameters: trainable values of the net.
-        steps_per_epoch: whole batches in the training images.
-        device: cpu or cuda.
-        device_name: the model of the processor or GPU.
-        torch: version of PyTorch.
-        code: sha256 over the source of every module of this package that the training loaded.
-        data: content hashes of the training file, and of its copies and of the backbone's weights
-            where they were used.
-        seeds: the results by seed.
-    """
-
-    scale: str
-    key: str
-    group: str
-    model: str
-    trick: str
-    tricks: tuple[str, ...]
-    recipe: dict[str, Any]
-    num_parameters: int
-    steps_per_epoch: int
-    device: str
-    device_name: str
-    torch: str
-    code: str
-    data: dict[str, str]
-    seeds: dict[int, SeedResult]
 
 
 def run_folder(scale: str, key: str) -> Path:
@@ -107,14 +41,37 @@ def seed_folder(scale: str, key: str, seed: int) -> Path:
     return run_folder(scale, key) / f"seed={seed}"
 
 
+def record_file(scale: str, key: str, seed: int) -> Path:
+    """Where the record of a seed lies, see :mod:`cifar_tricks.handover`."""
+    return Path("records") / scale / key / f"seed={seed}.json"
+
+
+def seeds_with_weights(run: Run) -> list[int]:
+    """The seeds of a run whose weights are here, not just on the machine that trained them."""
+    return [seed for seed, result in run.seeds.items() if not result.origin.recorded]
+
+
 def write_run(run: Run, folder: Path) -> None:
     """Writes ``run.json`` into the folder, with the sha256 of all else that it says."""
-    content = asdict(run)
-    write_atomically(folder / "run.json", to_json(content | {"sha256": _sha256(content)}))
+    write_atomically(folder / "run.json", to_json(signed(asdict(run))))
 
 
-def _sha256(content: dict[str, Any]) -> str:
-    return hashlib.sha256(to_json(content)).hexdigest()
+def signed(content: dict[str, Any]) -> dict[str, Any]:
+    """The JSON values with the sha256 of all of them."""
+    return content | {"sha256": hashlib.sha256(to_json(content)).hexdigest()}
+
+
+def read_signed(text: bytes) -> dict[str, Any]:
+    """The JSON values of :func:`signed`, without their hash.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: they are not what was written.
+    """
+    content: dict[str, Any] = json.loads(text)
+    sha256 = content.pop("sha256")
+    if signed(content)["sha256"] != sha256:
+        raise ValueError("its content does not match its own hash")
+    return content
 
 
 def read_run(scale: str, key: str) -> Run:
@@ -125,16 +82,8 @@ def read_run(scale: str, key: str) -> Run:
     """
     path = run_folder(scale, key) / "run.json"
     try:
-        content = json.loads(path.read_bytes())
-        if content.pop("sha256") != _sha256(content):
-            raise ValueError("its content does not match its own hash")
-        seeds = {
-            int(seed): SeedResult(
-                **{**result, "mean": tuple(result["mean"]), "std": tuple(result["std"])}
-            )
-            for seed, result in content["seeds"].items()
-        }
-        return Run(**{**content, "tricks": tuple(content["tricks"]), "seeds": seeds})
+        content = read_signed(path.read_bytes())
+        return Run.from_json(content)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro trains what is missing") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -162,7 +111,7 @@ def read_history(run: Run, seed: int) -> str:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = seed_folder(run.scale, run.key, seed) / "history.csv"
+    path = seed_folder(run.scale, run.key, seed) / HISTORY
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -170,6 +119,19 @@ def read_history(run: Run, seed: int) -> str:
     if hashlib.sha256(content).hexdigest() != run.seeds[seed].history_sha256:
         raise UserError(f"{path} is damaged; {restored(path)}")
     return content.decode()
+
+
+def read_answers(run: Run, seed: int) -> dict[str, Any]:
+    """What a seed from ``records`` answered to the test images, see :mod:`cifar_tricks.answers`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = seed_folder(run.scale, run.key, seed) / ANSWERS
+    try:
+        return read_signed(path.read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is damaged; {restored(path)}") from error
 
 
 def to_json(value: object) -> bytes:

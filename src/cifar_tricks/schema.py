@@ -105,6 +105,7 @@ class Net(Section):
     stride: Pixels
     padding: Annotated[int, Field(ge=0, le=64)]
     pool: Pixels | None
+    pool_every: Annotated[int, Field(ge=1, le=64)] = 1
     hidden: Annotated[tuple[Units, ...], Field(strict=False, max_length=64)]
 
 
@@ -166,6 +167,7 @@ class Params(Section):
     trick: str
     device: Literal["auto", "cpu", "cuda"]
     gpu: Gpu = Gpu()
+    records: Literal["use", "ignore"]
     scales: Annotated[dict[Name, Scale], Field(min_length=1)]
     train: Train
     models: Annotated[dict[Name, Net], Field(min_length=1)]

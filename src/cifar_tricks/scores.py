@@ -14,7 +14,7 @@ import numpy as np
 from cifar_tricks.calibration import NUM_BINS, Calibration
 from cifar_tricks.files import write_atomically
 from cifar_tricks.original import original_result
-from cifar_tricks.runs import Run
+from cifar_tricks.outcome import Run
 from cifar_tricks.schema import Params
 
 

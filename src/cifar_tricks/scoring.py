@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cifar_tricks.answers import from_answers
 from cifar_tricks.arrays import Arrays, read_arrays, write_arrays
 from cifar_tricks.backbones import used_backbone
 from cifar_tricks.calibration import calibrate
@@ -23,8 +24,17 @@ from cifar_tricks.evaluation import loss_and_accuracy, predict
 from cifar_tricks.files import restored
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import load_weights
+from cifar_tricks.outcome import Run
 from cifar_tricks.run_checks import check_run
-from cifar_tricks.runs import Run, finite, read_run, run_folder, seed_folder
+from cifar_tricks.runs import (
+    WEIGHTS,
+    finite,
+    read_answers,
+    read_run,
+    record_file,
+    run_folder,
+    seed_folder,
+)
 from cifar_tricks.schema import Params
 from cifar_tricks.scores import Score
 from cifar_tricks.variants import Variant, variants
@@ -52,9 +62,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     device = choose_device(params.device)
     # One thread for each net and several nets at once: the results do not depend on how many.
     prepare(device, threads=1)
-    arrays = _test_arrays(params)
-    rows = torch.arange(len(arrays["labels"]))
-    test = Images.from_arrays(arrays, rows, device)
+    test = read_test_images(params, device)
     jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
     workers = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(workers) as pool:
@@ -80,6 +88,12 @@ def trained_keys(params: Params) -> list[str]:
     ]
 
 
+def read_test_images(params: Params, device: torch.device) -> Images:
+    """The test images that are used, on the device."""
+    arrays = _test_arrays(params)
+    return Images.from_arrays(arrays, torch.arange(len(arrays["labels"])), device)
+
+
 def _test_arrays(params: Params) -> Arrays:
     """The first ``test_images`` of the test file."""
     arrays, count = read_arrays(TEST_FILE), params.scales[params.scale].test_images
@@ -94,7 +108,38 @@ def _matching_run(params: Params, variant: Variant) -> Run:
 
 
 def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
-    path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
+    folder = seed_folder(run.scale, run.key, seed)
+    if run.seeds[seed].origin.recorded:
+        return _recorded(run, seed, labels=test.labels.cpu().numpy())
+    return score_seed(variant, run, seed, folder, test=test)
+
+
+def _recorded(run: Run, seed: int, *, labels: np.ndarray) -> Score:
+    """The score of a seed that was trained elsewhere."""
+    answers = read_answers(run, seed)
+    try:
+        return from_answers(answers, key=run.key, seed=seed, labels=labels)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        path = record_file(run.scale, run.key, seed)
+        raise UserError(
+            f"{path} contradicts the test images: {error}; delete it, and dvc repro trains the seed"
+        ) from error
+
+
+def score_seed(variant: Variant, run: Run, seed: int, folder: Path, *, test: Images) -> Score:
+    """Asks a net all test images.
+
+    Args:
+        variant: what was trained.
+        run: how it ended.
+        seed: which one.
+        folder: where its weights lie.
+        test: the images.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+    path = folder / WEIGHTS
     weights = read_arrays(path)
     if weights.sha256 != run.seeds[seed].weights_sha256:
         raise UserError(f"{path} is not the file that {run.key} wrote; {restored(path)}")

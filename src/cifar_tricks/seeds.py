@@ -16,10 +16,9 @@ from cifar_tricks.claims import STATE
 from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import TrainingData, make_training_data
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.publish import log_times, seed_result
+from cifar_tricks.publish import keep_result, log_times, seed_result
 from cifar_tricks.resume import Training
-from cifar_tricks.runs import to_json, write_history
+from cifar_tricks.runs import HISTORY, WEIGHTS, write_history
 from cifar_tricks.streams import open_stream
 from cifar_tricks.training import Fitted, Task, fit
 
@@ -39,14 +38,6 @@ def groups(trainings: list[Training], at_once: int | str) -> Iterator[list[Train
         at_once = 1 if first.variant.recipe.features else len(trainings)
     size = int(at_once)
     yield from (trainings[at : at + size] for at in range(0, len(trainings), size))
-
-
-def is_done(folder: Path) -> bool:
-    """Whether an earlier call finished this training; says so."""
-    done = (folder / "result.json").exists()
-    if done:
-        print(f"{folder.name}: already trained, kept", flush=True)
-    return done
 
 
 def train_seeds(
@@ -118,11 +109,11 @@ def _keep(
     weights = {name: weight.numpy() for name, weight in fitted.weights.items()}
     rows = (asdict(row) for row in fitted.progress.history)
     result = seed_result(
+        training,
         fitted,
         data.normalisation,
-        weights_sha256=write_arrays(folder / "model.safetensors", weights),
-        history_sha256=write_history(folder / "history.csv", rows),
+        weights_sha256=write_arrays(folder / WEIGHTS, weights),
+        history_sha256=write_history(folder / HISTORY, rows),
     )
     log_times(training, fitted, seconds=seconds)
-    # Last: its presence says that the seed is done.
-    write_atomically(folder / "result.json", to_json(asdict(result)))
+    keep_result(folder, result)

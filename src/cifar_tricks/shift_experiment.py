@@ -22,7 +22,8 @@ from torch.nn import functional as F
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.data import TRAIN_FILE, Normalisation, split_indices
 from cifar_tricks.machine import prepare
-from cifar_tricks.runs import Run, read_run, run_folder, seed_folder
+from cifar_tricks.outcome import Run
+from cifar_tricks.runs import read_run, run_folder, seed_folder, seeds_with_weights
 
 # Always there, whatever `models` of params.yaml holds; the net of exercise (g).
 NET = "reference-baseline"
@@ -76,8 +77,8 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
     """Runs the experiment on the trained net at a scale, with the first of its seeds.
 
     Returns:
-        JSON values; None where the net is not trained yet or leaves nothing to compare: feature
-        maps of less than SMALLEST_MAP pixels, or no two images with features.
+        JSON values; None where the net is not trained here yet or leaves nothing to compare:
+        feature maps of less than SMALLEST_MAP pixels, or no two images with features.
 
     Raises:
         UserError: the run is damaged, or the training images are missing or damaged.
@@ -86,7 +87,9 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
         return None
     prepare(torch.device("cpu"), threads=1)
     run = read_run(scale, NET)
-    seed = next(iter(run.seeds))
+    if not (seeds := seeds_with_weights(run)):
+        return None
+    seed = seeds[0]
     weights = read_arrays(seed_folder(scale, NET, seed) / "model.safetensors")
     weight, bias = (torch.from_numpy(weights[f"blocks.0.conv.{n}"]) for n in ("weight", "bias"))
     images = _unseen_images(run, seed)

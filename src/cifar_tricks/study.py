@@ -1,11 +1,13 @@
-"""Training a variant: every seed, each resumable, then its folder in one go."""
+"""Training a variant: every seed, each resumable, then its folder in one go.
+
+What is finished is not done again: a seed whose training ended before, or one from ``records``.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,26 +17,28 @@ from cifar_tricks.arrays import read_arrays
 from cifar_tricks.backbones import used_backbone, weights_file
 from cifar_tricks.claims import DESCRIPTION, AlreadyRunning, sole_writer
 from cifar_tricks.data import COPIES_FILE, TRAIN_FILE
-from cifar_tricks.errors import Interrupted, UserError
+from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root, restored
+from cifar_tricks.handover import take_record
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import build_net
-from cifar_tricks.publish import publish
+from cifar_tricks.publish import finished_result, publish
 from cifar_tricks.recipe import BackboneSpec
 from cifar_tricks.resume import Training, code_hash
+from cifar_tricks.runs import WEIGHTS
 from cifar_tricks.schema import Params, choose_from
-from cifar_tricks.seeds import groups, is_done, train_seeds
+from cifar_tricks.seeds import groups, train_seeds
+from cifar_tricks.stopping import stop_request
 from cifar_tricks.variants import Variant, variants
 
 SMALL_FILES_BYTES = 10_000_000
-SECONDS_TO_STOP = 5.0
 
 
 def train_variant(params: Params, key: str) -> None:
     """Trains all seeds of a variant and writes ``runs/<scale>/<key>``.
 
     A seed that an interrupted call finished is not trained again, one that it began goes on where
-    it was.
+    it was; one that ``records`` holds is taken over, where ``records`` of params.yaml says so.
 
     Args:
         params: the checked parameters.
@@ -47,6 +51,64 @@ def train_variant(params: Params, key: str) -> None:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     parent = os.getppid()
+    trainings = plan(params, key, params.seeds)
+    check_room(trainings)
+    # Every folder stays claimed until the results are where they belong.
+    with claimed(trainings) as folders, stop_request() as stop_requested:
+        train_missing(params, trainings, folders, stop_requested)
+        # DVC deletes what it did not see the end of, and asks for it anew.
+        publish(trainings, folders, keep=os.getppid() != parent)
+
+
+def train_missing(
+    params: Params,
+    trainings: list[Training],
+    folders: list[Path],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Trains what has not ended yet; afterwards every folder holds a finished seed.
+
+    Args:
+        params: the checked parameters.
+        trainings: seeds of one variant.
+        folders: of their states, claimed.
+        stop_requested: see :func:`stop_request`.
+
+    Raises:
+        UserError: a damaged record, or the GPU's memory ran out.
+        Interrupted: ``stop_requested`` said so; the states are saved.
+    """
+    pairs = list(zip(trainings, folders, strict=True))
+    left = [pair for pair in pairs if not _is_done(params, *pair)]
+    if not left:
+        return
+    for group in groups([training for training, _ in left], params.gpu.seeds_at_once):
+        train_seeds(
+            [pair for pair in left if pair[0] in group], stop_requested, graphs=params.gpu.graphs
+        )
+
+
+def _is_done(params: Params, training: Training, folder: Path) -> bool:
+    """Whether this seed is finished, or has a record to take over; says so."""
+    use_records = params.records == "use"
+    if finished_result(folder) is not None and (use_records or (folder / WEIGHTS).exists()):
+        print(f"{folder.name}: already trained, kept", flush=True)
+        return True
+    test_images = params.scales[params.scale].test_images
+    return use_records and take_record(training, folder, test_images=test_images)
+
+
+def plan(params: Params, key: str, seeds: Sequence[int]) -> list[Training]:
+    """The trainings of a variant, ready to begin.
+
+    Args:
+        params: the checked parameters.
+        key: as for :func:`train_variant`.
+        seeds: which ones.
+
+    Raises:
+        UserError: as :func:`train_variant` does.
+    """
     variant = _find_variant(params, key)
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
@@ -57,7 +119,7 @@ def train_variant(params: Params, key: str) -> None:
         file = weights_file(spec.backbone)
         backbone = read_arrays(file, remedy=restored(file.parent))
     code = code_hash(variant.recipe)
-    trainings = [
+    return [
         Training(
             scale=params.scale,
             variant=variant,
@@ -68,20 +130,19 @@ def train_variant(params: Params, key: str) -> None:
             backbone=backbone,
             code=code,
         )
-        for seed in params.seeds
+        for seed in seeds
     ]
-    _check_room(trainings)
-    # Every folder stays claimed until the results are where they belong.
-    with _stop_request() as stop_requested, ExitStack() as claims:
-        folders = []
-        for group in groups(trainings, params.gpu.seeds_at_once):
-            claimed = [claims.enter_context(_claim(training)) for training in group]
-            folders += claimed
-            left = [pair for pair in zip(group, claimed, strict=True) if not is_done(pair[1])]
-            if left:
-                train_seeds(left, stop_requested, graphs=params.gpu.graphs)
-        # DVC deletes what it did not see the end of, and asks for it anew.
-        publish(trainings, folders, keep=os.getppid() != parent)
+
+
+@contextmanager
+def claimed(trainings: list[Training]) -> Iterator[list[Path]]:
+    """The folders of the trainings' states, which no other process uses meanwhile.
+
+    Raises:
+        AlreadyRunning: another process trains one of them.
+    """
+    with ExitStack() as claims:
+        yield [claims.enter_context(_claim(training)) for training in trainings]
 
 
 def _find_variant(params: Params, key: str) -> Variant:
@@ -100,7 +161,7 @@ def _find_variant(params: Params, key: str) -> Variant:
     return variants(params, backbone=backbone)[f"transfer-{backbone}"]
 
 
-def _check_room(trainings: list[Training]) -> None:
+def check_room(trainings: list[Training]) -> None:
     """Refuses to start where the disk cannot hold what will be written."""
     net = build_net(trainings[0].variant.recipe.net, seed=0, device=torch.device("cpu"))
     values = sum(value.numel() for value in net.state_dict().values())
@@ -133,34 +194,3 @@ def _claim(training: Training) -> Iterator[Path]:
                 print(line, flush=True)
             training.describe(folder)
         yield folder
-
-
-@contextmanager
-def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT, SIGTERM and SIGHUP into a flag that the training asks for after each step.
-
-    What takes longer than SECONDS_TO_STOP, such as the last measurement of a large net, is cut
-    short; the run then goes on from the state before.
-    """
-    received: list[int] = []
-
-    def stop_soon(number: int, _: object) -> None:
-        received.append(number)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_STOP)
-
-    def stop_now(*_: object) -> None:
-        raise Interrupted
-
-    stops = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-        stops.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, stop_soon) for number in stops}
-    previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, stop_now)
-    try:
-        yield lambda: bool(received)
-    except Interrupted as error:
-        raise Interrupted(*received[:1]) from error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -25,9 +25,10 @@ from cifar_tricks.cifar10 import CIFAR10
 from cifar_tricks.claims import DESCRIPTION, STATE
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import hash_file, project_root, restored
+from cifar_tricks.handover import read_record
 from cifar_tricks.photo_asset import PHOTO
 from cifar_tricks.pretrained import WEIGHTS
-from cifar_tricks.runs import read_history, read_run, seed_folder
+from cifar_tricks.runs import read_answers, read_history, read_run, seed_folder
 from cifar_tricks.store import find_store
 
 
@@ -114,6 +115,7 @@ def verify() -> Verification:
         _check_output(verification, output, cache)
     _check_downloads(verification)
     _check_runs(verification)
+    _check_records(verification)
     _check_states(verification)
     _check_database(verification)
     return verification
@@ -188,10 +190,21 @@ def _check_runs(verification: Verification) -> None:
             for seed, result in run.seeds.items():
                 read_history(run, seed)
                 weights = seed_folder(run.scale, run.key, seed) / "model.safetensors"
-                if read_arrays(weights).sha256 != result.weights_sha256:
+                if result.origin.recorded:
+                    read_answers(run, seed)
+                elif read_arrays(weights).sha256 != result.weights_sha256:
                     raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")
                 verification.num_files += 2
             verification.num_files += 1
+        except UserError as error:
+            _take(verification, path, error)
+
+
+def _check_records(verification: Verification) -> None:
+    for path in sorted(Path("records").glob("*/*/*.json")):
+        verification.num_files += 1
+        try:
+            read_record(path)
         except UserError as error:
             _take(verification, path, error)
 

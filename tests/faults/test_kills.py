@@ -161,7 +161,7 @@ def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path
         "    run.keep_best()\n    print('measuring', flush=True)\n    time.sleep(60 * LONG)\n",
     )
     patch("src/cifar_tricks/training.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 30.0\nLONG = 1")
-    patch("src/cifar_tricks/study.py", "SECONDS_TO_STOP = 5.0", "SECONDS_TO_STOP = 1.0")
+    patch("src/cifar_tricks/stopping.py", "SECONDS_TO_STOP = 5.0", "SECONDS_TO_STOP = 1.0")
     process = stage("stages/train.py", "model2-baseline")
     assert process.stdout is not None
     while "measuring" not in process.stdout.readline():

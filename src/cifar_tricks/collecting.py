@@ -1,0 +1,90 @@
+"""``make page``: the report of what is finished or on record so far; nothing is trained.
+
+    python -m cifar_tricks.collecting
+
+It calls the stages' scripts and leaves ``dvc.lock`` alone: the study is not complete, and DVC would
+train the rest.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cifar_tricks.backbones import used_backbone
+from cifar_tricks.claims import STATE
+from cifar_tricks.errors import UserError
+from cifar_tricks.handover import take_record
+from cifar_tricks.params import load_params
+from cifar_tricks.publish import finished_result, publish
+from cifar_tricks.recording import adopt, trained_seeds
+from cifar_tricks.resume import Training
+from cifar_tricks.schema import Params
+from cifar_tricks.study import claimed, plan
+from cifar_tricks.variants import variants
+
+STAGES = ("evaluate", "exercises", "visualize", "champion", "report")
+
+
+def main() -> int:
+    """Collects what there is and makes the report; returns the exit code."""
+    try:
+        params = load_params()
+        if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
+            raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for stage in STAGES:
+        print(f"{stage} ...", flush=True)
+        if code := subprocess.run([sys.executable, f"stages/{stage}.py"]).returncode:
+            return code
+    print(f"\nThe report: reports/{params.scale}/index.html (report.md for GitHub)")
+    return 0
+
+
+def collect(params: Params, key: str) -> int:
+    """Writes ``runs/<scale>/<key>`` from the seeds that are finished or on record.
+
+    Args:
+        params: the checked parameters.
+        key: of a variant.
+
+    Returns:
+        How many seeds that are; where there are none, nothing is written.
+
+    Raises:
+        UserError: no data, a damaged record, or another process trains one of them.
+    """
+    test_images = params.scales[params.scale].test_images
+    if key.startswith("transfer-"):
+        if used_backbone() is None:
+            return 0
+        key = "transfer"
+    planned = plan(params, key, params.seeds)
+    with claimed(planned) as folders:
+        pairs = [*zip(planned, folders, strict=True)]
+        new = [pair for pair in pairs if _is_there(params, *pair, test_images=test_images)]
+        # What runs/ holds already is left as it is, or joined with what is new.
+        known = trained_seeds(planned)
+        if not {training.seed for training, _ in new} <= set(known):
+            new += [pair for pair in pairs if pair not in new and adopt(*pair)]
+            new.sort(key=pairs.index)
+            known = [training.seed for training, _ in new]
+            publish([training for training, _ in new], [folder for _, folder in new], keep=True)
+        for _, folder in pairs:
+            if finished_result(folder) is None and not (folder / STATE).exists():
+                shutil.rmtree(folder)  # made by looking
+    return len(known)
+
+
+def _is_there(params: Params, training: Training, folder: Path, *, test_images: int) -> bool:
+    if finished_result(folder) is not None:
+        return True
+    return params.records == "use" and take_record(training, folder, test_images=test_images)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

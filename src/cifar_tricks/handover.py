@@ -1,0 +1,145 @@
+"""Finished seeds that travel with the repository: ``records/<scale>/<key>/seed=<n>.json``.
+
+A record is all that came of one seed but its weights: what determined it, where it was trained, how
+it ended, its learning curves, its answers to the test images. A training stage takes over a record
+of what it would train itself, so that what one machine has done no other does again. Weights are a
+hundred times as large and travel by DVC (``dvc push``), if at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks.checkpoint import differences
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import write_atomically
+from cifar_tricks.outcome import Run, SeedResult
+from cifar_tricks.publish import keep_result
+from cifar_tricks.resume import Training
+from cifar_tricks.runs import ANSWERS, HISTORY, read_signed, record_file, signed, to_json
+from cifar_tricks.training import ENGINE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished seed.
+
+    Args:
+        run: of this seed alone.
+        history: its learning curves, the bytes of ``history.csv``.
+        answers: see :mod:`cifar_tricks.answers`, JSON values.
+    """
+
+    run: Run
+    history: bytes
+    answers: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        (seed,) = self.run.seeds
+        return seed
+
+    @property
+    def result(self) -> SeedResult:
+        """How the training ended."""
+        return self.run.seeds[self.seed]
+
+
+def write_record(record: Record, *, seconds: float | None) -> Path:
+    """Writes the record of a seed.
+
+    Args:
+        record: of a training on this machine.
+        seconds: its wall time, where it is known.
+
+    Returns:
+        The file.
+    """
+    origin = replace(record.result.origin, recorded=True, seconds=seconds)
+    result = replace(record.result, origin=origin)
+    run = replace(record.run, seeds={record.seed: result})
+    content = {"run": asdict(run), "history": record.history.decode(), "answers": record.answers}
+    path = record_file(run.scale, run.key, record.seed)
+    write_atomically(path, to_json(signed(content)))
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Reads what :func:`write_record` wrote.
+
+    Raises:
+        UserError: the file is damaged.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        content = read_signed(path.read_bytes())
+        run = Run.from_json(content["run"])
+        record = Record(
+            run=run, history=content["history"].encode(), answers=dict(content["answers"])
+        )
+        if record_file(run.scale, run.key, record.seed) != path:
+            raise ValueError("it is of another seed")
+        if hashlib.sha256(record.history).hexdigest() != record.result.history_sha256:
+            raise ValueError("its learning curves are not those of the training")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged; restore it with: git checkout -- {path}; or delete it, and the "
+            "seed is trained here"
+        ) from error
+    return record
+
+
+def difference(record: Record, training: Training, *, test_images: int) -> str:
+    """What keeps a record from being the result of this training, "" for nothing.
+
+    The machine and the version of PyTorch may differ: they move a result less than another seed
+    does (docs/decisions/pipeline.md), and the report names them.
+
+    Args:
+        record: of a seed.
+        training: what is to be trained.
+        test_images: how many there are to answer.
+    """
+    run = record.run
+    found = {"recipe": run.recipe, "seed": record.seed, "data": run.data}
+    found |= {"engine": record.result.origin.engine, "test_images": record.answers.get("images")}
+    wanted = {"recipe": asdict(training.variant.recipe), "seed": training.seed}
+    wanted |= {"data": training.data_hashes(), "engine": ENGINE, "test_images": test_images}
+    return differences(found, wanted)
+
+
+def take_record(training: Training, folder: Path, *, test_images: int) -> bool:
+    """Puts the record of a training, if there is one, into its folder as if it had ended there.
+
+    A record of other parameters, data or engine is left alone, which is said in a line.
+
+    Args:
+        training: what is to be trained.
+        folder: of its state.
+        test_images: how many there are to answer.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = record_file(training.scale, training.variant.key, training.seed)
+    try:
+        record = read_record(path)
+    except FileNotFoundError:
+        return False
+    if differing := difference(record, training, test_images=test_images):
+        print(f"{path} is not taken over: {differing}", flush=True)
+        return False
+    write_atomically(folder / HISTORY, record.history)
+    write_atomically(folder / ANSWERS, to_json(signed(record.answers)))
+    keep_result(folder, record.result)
+    print(f"{path}: taken over", flush=True)
+    return True

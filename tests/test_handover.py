@@ -1,0 +1,239 @@
+"""Records of finished seeds: written on one machine, taken over on another, refused when wrong."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_study import edit, workplace  # noqa: F401
+
+from cifar_tricks import collecting, recording, share
+from cifar_tricks.answers import from_answers, to_answers
+from cifar_tricks.calibration import calibrate
+from cifar_tricks.errors import UserError
+from cifar_tricks.handover import read_record
+from cifar_tricks.params import load_params
+from cifar_tricks.recording import record_seeds
+from cifar_tricks.runs import read_history, read_run, record_file, signed, to_json
+from cifar_tricks.scores import Score
+from cifar_tricks.scoring import score_variants
+from cifar_tricks.study import train_variant
+
+KEY = "model2-dropout"
+RECORD = record_file("quick", KEY, 0)
+
+
+@pytest.fixture
+def recorded(workplace: Path) -> Path:  # noqa: F811
+    """A checkout that has a record and nothing else of it: the state of a fresh clone."""
+    record_seeds(load_params(), KEY, [0])
+    shutil.rmtree("resume")
+    shutil.rmtree("logs")
+    return workplace
+
+
+def test_a_record_gives_the_same_results_as_the_training(recorded: Path) -> None:
+    params = load_params()
+    train_variant(params, KEY)
+    taken, (from_record,) = read_run("quick", KEY), score_variants(params, [KEY])[1]
+    assert sorted(path.name for path in Path("runs/quick", KEY, "seed=0").iterdir()) == [
+        "answers.json",
+        "history.csv",
+    ]
+    edit("records: use", "records: ignore")
+    train_variant(load_params(), KEY)
+    trained, (from_weights,) = read_run("quick", KEY), score_variants(load_params(), [KEY])[1]
+    assert taken.seeds[0].origin.recorded and not trained.seeds[0].origin.recorded
+    assert taken.seeds[0].origin.seconds
+    assert replace(taken.seeds[0], origin=trained.seeds[0].origin) == trained.seeds[0]
+    assert read_history(taken, 0) == read_history(trained, 0)
+    assert (from_record.predictions == from_weights.predictions).all()
+    assert (from_record.accuracy, from_record.loss) == (from_weights.accuracy, from_weights.loss)
+    assert from_record.calibration.error == from_weights.calibration.error
+
+
+def test_only_the_seeds_without_a_record_are_trained(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit("seeds: [0]", "seeds: [0, 1]")
+    train_variant(load_params(), KEY)
+    run = read_run("quick", KEY)
+    assert [result.origin.recorded for result in run.seeds.values()] == [True, False]
+    assert "seed=0.json: taken over" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("dropout: {probability: 0.25}", "dropout: {probability: 0.5}", "0.25, here 0.5"),
+        ("test_images: 60", "test_images: 50", "test_images = 60, here 50"),
+        ("precision: fp32     #", "precision: bf16     #", "recipe.precision = fp32, here bf16"),
+    ],
+)
+def test_a_record_of_another_training_is_left_alone(
+    recorded: Path, before: str, after: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(before, after)
+    train_variant(load_params(), KEY)
+    assert told in capsys.readouterr().out
+    assert not read_run("quick", KEY).seeds[0].origin.recorded
+
+
+@pytest.mark.parametrize("field", ["data", "engine"])
+def test_a_record_of_other_data_or_another_engine_is_left_alone(
+    recorded: Path, field: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(RECORD.read_bytes())
+    del content["sha256"]
+    if field == "data":
+        content["run"]["data"]["train"] = "0" * 64
+    else:
+        content["run"]["seeds"]["0"]["origin"]["engine"] = 99
+    RECORD.write_bytes(to_json(signed(content)))
+    train_variant(load_params(), KEY)
+    assert f"is not taken over: {field}" in capsys.readouterr().out
+    assert not read_run("quick", KEY).seeds[0].origin.recorded
+
+
+@pytest.mark.fault("damage", tried=44)
+def test_a_damaged_record_is_refused_with_what_restores_it(recorded: Path) -> None:
+    whole = RECORD.read_bytes()
+    numbers = np.random.default_rng(0)
+    for _ in range(40):
+        place = int(numbers.integers(len(whole)))
+        RECORD.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"git checkout -- records/quick/.*/seed=0.json"):
+            train_variant(load_params(), KEY)
+        assert not Path("runs/quick", KEY).exists()
+    for size in (0, 1, len(whole) // 2, len(whole) - 2):
+        RECORD.write_bytes(whole[:size])
+        with pytest.raises(UserError, match="git checkout"):
+            read_record(RECORD)
+
+
+def test_answers_that_contradict_the_test_images_are_refused(recorded: Path) -> None:
+    content = json.loads(RECORD.read_bytes())
+    del content["sha256"]
+    answers = content["answers"]
+    answers["predictions"] = answers["predictions"][::-1]
+    RECORD.write_bytes(to_json(signed(content)))
+    train_variant(load_params(), KEY)
+    with pytest.raises(UserError, match="contradicts the test images"):
+        score_variants(load_params(), [KEY])
+
+
+def test_what_is_on_record_is_not_trained_again(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = RECORD.stat().st_mtime_ns
+    monkeypatch.setattr(recording, "train_missing", None)
+    record_seeds(load_params(), KEY, [0])
+    assert RECORD.stat().st_mtime_ns == written
+
+
+def test_what_the_pipeline_trained_is_recorded_without_training(
+    workplace: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = load_params()
+    train_variant(params, KEY)
+    (score,) = score_variants(params, [KEY])[1]
+    monkeypatch.setattr("cifar_tricks.study.train_seeds", None)
+    record_seeds(params, KEY, [0])
+    record = read_record(RECORD)
+    assert record.answers == to_answers(score)
+    assert record.run.seeds[0].weights_sha256 == read_run("quick", KEY).seeds[0].weights_sha256
+
+
+def test_the_weights_stay_for_a_later_training_stage(workplace: Path) -> None:  # noqa: F811
+    params = load_params()
+    record_seeds(params, KEY, [0])
+    train_variant(params, KEY)
+    assert Path("runs/quick", KEY, "seed=0/model.safetensors").exists()
+    assert not read_run("quick", KEY).seeds[0].origin.recorded
+
+
+def test_collecting_joins_what_there_is_and_trains_nothing(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("seeds: [0]", "seeds: [0, 1, 2]")
+    params = load_params()
+    record_seeds(params, KEY, [2])
+    monkeypatch.setattr("cifar_tricks.study.train_seeds", None)
+    assert collecting.collect(params, KEY) == 2
+    assert list(read_run("quick", KEY).seeds) == [0, 2]
+    before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
+    assert collecting.collect(params, KEY) == 2
+    assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
+    assert collecting.collect(params, "model1-adam") == 0
+    assert not Path("runs/quick/model1-adam").exists()
+    assert not list(Path("resume").glob("model1-adam*"))
+
+
+def test_seeds_by_number_and_range(workplace: Path) -> None:  # noqa: F811
+    edit("seeds: [0]", "seeds: [0, 1, 2, 5]")
+    params = load_params()
+    assert share.chosen_seeds("all", params) == [0, 1, 2, 5]
+    assert share.chosen_seeds("1-2,5", params) == [1, 2, 5]
+    assert share.chosen_seeds("2 0", params) == [2, 0]
+    for wrong in ("", "x", "3", "0-3", "2-1", "1,,2", "-1", "9" * 40):
+        with pytest.raises(UserError, match="SEEDS = "):
+            share.chosen_seeds(wrong, params)
+    assert list(share.jobs(params, [], [0, 1]))[:2] == [
+        ("reference-baseline", [0]),
+        ("model1-baseline", [0]),
+    ]
+
+
+def test_sharing_trains_records_and_reports(
+    workplace: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit("seeds: [0]", "seeds: [0, 1]")
+    Path("data/augment.done").write_text("done\n")
+    monkeypatch.setenv("PYTHONPATH", "src")
+    (workplace / ".dvc/tmp").mkdir(parents=True)
+    keys = ["reference-baseline", "model2-baseline"]
+    assert share.main(["--seeds", "0", "--jobs", "2", *keys]) == 0
+    assert "2 of 2 are on record" in capsys.readouterr().out
+    assert share.main(["--seeds", "0-1", "model2-baseline"]) == 0
+    assert share.main(["--seeds", "0", "model3-baseline"]) == 2
+    assert "did you mean model2-baseline?" in capsys.readouterr().err
+    found = sorted(
+        str(path.relative_to("records/quick")) for path in Path("records").rglob("*.json")
+    )
+    assert found == [
+        "model2-baseline/seed=0.json",
+        "model2-baseline/seed=1.json",
+        "reference-baseline/seed=0.json",
+    ]
+
+
+@given(
+    predictions=st.lists(st.integers(0, 9), min_size=1, max_size=50),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_answers_survive_the_file(predictions: list[int], seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    labels = numbers.integers(0, 10, len(predictions))
+    probabilities = np.eye(10)[predictions] * 0.5 + 0.05
+    score = Score(
+        key="a-b",
+        seed=1,
+        accuracy=float((np.array(predictions) == labels).mean()),
+        loss=None,
+        calibration=calibrate(probabilities, labels),
+        predictions=np.array(predictions, np.uint8),
+    )
+    content = json.loads(to_json(to_answers(score)))
+    again = from_answers(content, key="a-b", seed=1, labels=labels)
+    assert again.accuracy == pytest.approx(score.accuracy)
+    assert (again.predictions == score.predictions).all()
+    assert again.calibration.error == pytest.approx(score.calibration.error)
+    with pytest.raises(ValueError, match="not the answers"):
+        from_answers(content, key="a-b", seed=1, labels=np.append(labels, 0))
