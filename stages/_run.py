@@ -33,7 +33,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
             raise
-        sys.exit(_told(f"error: cannot write {error.filename}: {error.strerror}", 2))
+        # Of a full disk the system does not say which file.
+        place = f"cannot write {error.filename}" if error.filename else "cannot write"
+        sys.exit(_told(f"error: {place}: {error.strerror}", 2))
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("cifar_tricks"):
             raise

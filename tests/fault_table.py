@@ -45,7 +45,12 @@ def pytest_terminal_summary(
     if "fault" not in (terminalreporter.config.option.markexpr or ""):
         return
     tests, tried, failed = Counter[str](), Counter[str](), Counter[str]()
+    skipped = Counter[str]()
     measured = []
+    for outcome in ("skipped", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if promise := dict(report.user_properties).get("fault"):
+                (skipped if outcome == "skipped" else failed)[promise] += 1
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             properties = dict(report.user_properties)
@@ -54,9 +59,9 @@ def pytest_terminal_summary(
                 tried[promise] += int(str(properties["tried"]))
                 failed[promise] += outcome == "failed"
                 measured += [f"- {properties['measured']}"] if "measured" in properties else []
-    lines = ["| fault | tests | tried | failed |", "|---|---:|---:|---:|"]
+    lines = ["| fault | tests | tried | failed | skipped here |", "|---|---:|---:|---:|---:|"]
     lines += [
-        f"| {text} | {tests[promise]} | {tried[promise]} | {failed[promise]} |"
+        f"| {text} | {tests[promise]} | {tried[promise]} | {failed[promise]} | {skipped[promise]} |"
         for promise, text in FAULTS.items()
     ]
     lines += ["", *sorted(measured)]

@@ -25,6 +25,20 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.fault("hostile", tried=3)
+def test_the_environment_cannot_weaken_the_servers_protections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switches = ("DISABLE_SECURITY_MIDDLEWARE", "CORS_ALLOWED_ORIGINS", "ALLOWED_HOSTS")
+    for switch in switches:
+        monkeypatch.setenv(f"MLFLOW_SERVER_{switch}", "*")
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    environment = ui.server_environment()
+    assert not {f"MLFLOW_SERVER_{switch}" for switch in switches} & set(environment)
+    assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
 def test_the_next_free_port_is_used(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "FIRST_PORT", taken)
     assert taken < ui.choose_port("") < taken + 100

@@ -78,7 +78,8 @@ def read_arrays(path: Path | str, *, remedy: str = "") -> Arrays:
             metadata = file.metadata() or {}
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; {remedy}") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:
+        # The latter: types that NumPy does not know, and shapes that no memory holds.
         raise UserError(f"{path} is damaged ({error}); {remedy}") from error
     note = metadata.get("note", "")
     sha256 = content_hash(arrays, note)

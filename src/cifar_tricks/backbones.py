@@ -78,6 +78,6 @@ def used_backbone() -> str | None:
         return None
     try:
         used = json.loads(CHOICE_FILE.read_bytes())["used"]
-    except (ValueError, TypeError, KeyError) as error:
+        return used if used in BACKBONES else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{CHOICE_FILE} is damaged; {restored(FOLDER)}") from error
-    return used if used in BACKBONES else None

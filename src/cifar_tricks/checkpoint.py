@@ -63,7 +63,7 @@ class Checkpoint:
             note = json.loads(content.note)
             found = note["identity"]
             state = {"progress": note["progress"], **_unpack(note["state"], content.arrays)}
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
             raise UserError(f"{self.path} holds no state of a training; {anew}") from error
         if differing := differences(found, self.identity):
             raise UserError(f"{self.path} is of another training ({differing}); {anew}")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import is_running, write_atomically
 
 STATE = "state.safetensors"
 DESCRIPTION = "about.json"
+
+
+# How often a lock is tried whose holder does not live; 0.05 s apart.
+ATTEMPTS = 40
 
 
 class AlreadyRunning(UserError):
@@ -49,17 +55,31 @@ def sole_writer(folder: Path) -> Iterator[Path]:
     # The lock file stays: deleting it would let a third process lock a new file of that name
     # while a second one holds the deleted one.
     lock = FileLock(_lock_file(folder), timeout=0)
+    for _ in range(ATTEMPTS):
+        try:
+            lock.acquire()
+            break
+        except Timeout as error:
+            process, _, checkout = _read_holder(holder)
+            if process.isdecimal() and is_running(int(process)):
+                raise AlreadyRunning(process, checkout) from error
+            # Somebody only looks whether it is free, or has not written its id yet.
+            time.sleep(0.05)
+    else:
+        raise AlreadyRunning("?", "")
     try:
-        lock.acquire()
-    except Timeout as error:
-        process, _, checkout = holder.read_text().partition("\n") if holder.exists() else ("?",) * 3
-        raise AlreadyRunning(process, checkout) from error
-    try:
-        holder.write_text(f"{os.getpid()}\n{Path.cwd()}")
+        write_atomically(holder, f"{os.getpid()}\n{Path.cwd()}".encode())
         yield folder
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _read_holder(holder: Path) -> tuple[str, str, str]:
+    try:
+        return holder.read_text().partition("\n")
+    except OSError:
+        return "?", "", ""
 
 
 def is_claimed(folder: Path) -> bool:

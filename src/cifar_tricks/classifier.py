@@ -39,6 +39,7 @@ NOT_A_NET = (
     AttributeError,
     LookupError,
     NotImplementedError,
+    RecursionError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -97,7 +98,7 @@ def load_classifier(folder: Path) -> Classifier:
         about = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: make repro writes it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: dvc repro --force champion") from error
     if not isinstance(about, dict) or not about.get("key"):
         raise UserError(f"{path} names no net: no training of this scale came to a result")

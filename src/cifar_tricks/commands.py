@@ -41,6 +41,8 @@ class Commands:
             errors="replace",
         ) as process:
             self._running.append(process)
+            if self.stopped_by is not None:  # the signal came while it was started
+                self._end([process])
             for line in process.stdout or ():
                 print(line, end="", flush=True)
             process.wait()
@@ -62,11 +64,15 @@ class Commands:
 
     def _stop(self, number: int, _: object) -> None:
         self.stopped_by = number
+        self._end(self._running)
+
+    @staticmethod
+    def _end(running: Sequence[subprocess.Popen[str]]) -> None:
         # DVC ignores Ctrl-C while a stage runs, and with --keep-going it then begins the next one.
         # So it is held where it waits for its stage, and ended when the stage has saved its state.
         held: list[subprocess.Popen[str]] = []
         stages: list[psutil.Process] = []
-        for process in self._running:
+        for process in running:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 children = psutil.Process(process.pid).children(recursive=True)
                 if children:

@@ -111,7 +111,7 @@ def restored(path: Path | str) -> str:
 
     It is deleted first: DVC takes a file whose size and time are those it knows for intact.
     """
-    return f"restore it with: rm -r {path} && dvc checkout {path}; no better? make verify"
+    return f"restore it with: rm -rf {path} && dvc checkout {path}; no better? make verify"
 
 
 def project_root() -> Path:

@@ -19,7 +19,15 @@ from cifar_tricks.files import write_atomically
 from cifar_tricks.outcome import Run, SeedResult
 from cifar_tricks.publish import keep_result
 from cifar_tricks.resume import Training
-from cifar_tricks.runs import ANSWERS, HISTORY, read_signed, record_file, signed, to_json
+from cifar_tricks.runs import (
+    ANSWERS,
+    HISTORY,
+    NOT_WRITTEN_BY_US,
+    read_signed,
+    record_file,
+    signed,
+    to_json,
+)
 from cifar_tricks.training import ENGINE
 
 
@@ -87,7 +95,7 @@ def read_record(path: Path) -> Record:
             raise ValueError("its learning curves are not those of the training")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except NOT_WRITTEN_BY_US as error:
         raise UserError(
             f"{path} is damaged; restore it with: git checkout -- {path}; or delete it, and the "
             "seed is trained here"

@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from cifar_tricks.checks import check_factorial, check_images, check_names
 from cifar_tricks.errors import UserError
 from cifar_tricks.schema import Params, explain
 from cifar_tricks.variants import variants
+
+LARGEST_FILE = 200_000  # bytes; more would take longer to read than a mistake may take to tell
+MOST_VALUES = 20_000
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -28,13 +31,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         UserError: the first mistake: its key, the value and what is valid.
     """
     path = Path(path)
-    try:
-        content = YAML(typ="safe", pure=True).load(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        # Not only grammar: bytes that are no UTF-8, a number of 5,000 digits, 10,000 brackets.
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = _read(path)
     try:
         params = Params.model_validate(content)
         check_names(params)
@@ -47,3 +44,37 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     return params
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{path}: {path.stat().st_size} bytes; at most {LARGEST_FILE} are read")
+        content = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        # Not only its grammar: bytes that are no UTF-8, a number of 5,000 digits, 10,000 brackets,
+        # and its tags raise whatever comes of them, KeyError and IndexError among others.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not valid YAML: {reason[:300]}") from error
+    if _is_huge(content):
+        raise UserError(f"{path}: more than {MOST_VALUES} values, counting what aliases repeat")
+    return content
+
+
+def _is_huge(content: Any) -> bool:
+    """Whether it holds more than MOST_VALUES values; a few aliases can stand for millions."""
+    left, count = [content], 0
+    while left and count <= MOST_VALUES:
+        value = left.pop()
+        count += 1
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return count > MOST_VALUES

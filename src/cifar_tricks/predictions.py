@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         assert "label" in frame and frame.min().min() >= 0 and frame.max().max() < len(CLASS_NAMES)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
-    except (ValueError, TypeError, OSError, EOFError, AssertionError) as error:
+    except (ValueError, TypeError, OSError, EOFError, zlib.error, AssertionError) as error:
         raise UserError(f"{path} is damaged: dvc repro --force evaluate") from error
     return frame
 

@@ -70,6 +70,9 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: cannot write {error.filename or CLAIM}: {error.strerror}", file=sys.stderr)
+        return 2
     if commands.stopped_by is not None:
         print("interrupted; the next make repro goes on from here", file=sys.stderr)
         return 128 + commands.stopped_by
@@ -213,4 +216,7 @@ def seconds(variant: Variant) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(130)

@@ -56,6 +56,17 @@ def write_run(run: Run, folder: Path) -> None:
     write_atomically(folder / "run.json", to_json(signed(asdict(run))))
 
 
+# What reading and taking apart a file raises that is damaged, or not of our making.
+NOT_WRITTEN_BY_US = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
+)
+
+
 def signed(content: dict[str, Any]) -> dict[str, Any]:
     """The JSON values with the sha256 of all of them."""
     return content | {"sha256": hashlib.sha256(to_json(content)).hexdigest()}
@@ -65,7 +76,7 @@ def read_signed(text: bytes) -> dict[str, Any]:
     """The JSON values of :func:`signed`, without their hash.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: they are not what was written.
+        one of NOT_WRITTEN_BY_US: they are not what was written.
     """
     content: dict[str, Any] = json.loads(text)
     sha256 = content.pop("sha256")
@@ -86,7 +97,7 @@ def read_run(scale: str, key: str) -> Run:
         return Run.from_json(content)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro trains what is missing") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except NOT_WRITTEN_BY_US as error:
         raise UserError(f"{path} is damaged; {restored(path)}") from error
 
 
@@ -130,7 +141,7 @@ def read_answers(run: Run, seed: int) -> dict[str, Any]:
     path = seed_folder(run.scale, run.key, seed) / ANSWERS
     try:
         return read_signed(path.read_bytes())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except NOT_WRITTEN_BY_US as error:
         raise UserError(f"{path} is damaged; {restored(path)}") from error
 
 

@@ -83,7 +83,7 @@ class Scale(Section):
     validation_images: Count
     test_images: Count
     num_epochs: Count
-    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1, max_length=1000)]
     precision: Precision
     threads: Annotated[int, Field(ge=1, le=1024)]
 

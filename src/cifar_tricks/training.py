@@ -143,7 +143,7 @@ def fit(
 def _restore(run: Trainer, state: dict[str, Any], checkpoint: Checkpoint) -> None:
     try:
         run.restore(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         path = checkpoint.path
         raise UserError(f"{path} does not fit this net: to start anew, rm {path}") from error
 

@@ -146,7 +146,16 @@ def _best(scale: str) -> list[str]:
 
 def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "cifar_tricks.ui_server", store.uri, HOST, str(port)]
-    return subprocess.Popen(command, env=os.environ | SERVER_ENVIRONMENT, start_new_session=True)
+    return subprocess.Popen(command, env=server_environment(), start_new_session=True)
+
+
+def server_environment() -> dict[str, str]:
+    """The environment of the server: nothing that the user's sets may weaken its protections, such
+    as the check of host names or of the pages that ask."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_SERVER_")
+    }
+    return kept | SERVER_ENVIRONMENT
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:

@@ -14,62 +14,22 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.cifar10 import CIFAR10
 from cifar_tricks.claims import DESCRIPTION, STATE
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import hash_file, project_root, restored
+from cifar_tricks.files import project_root, restored
 from cifar_tricks.handover import read_record
 from cifar_tricks.photo_asset import PHOTO
 from cifar_tricks.pretrained import WEIGHTS
+from cifar_tricks.publish import RESULT, finished_result
 from cifar_tricks.runs import read_answers, read_history, read_run, seed_folder
 from cifar_tricks.store import find_store
-
-
-@dataclass(frozen=True, kw_only=True)
-class Damage:
-    """A file that is not what it should be.
-
-    Args:
-        path: the file.
-        what: is wrong with it.
-        remedy: the command that makes it good, or what else to do.
-        delete: whether it may be deleted for that.
-    """
-
-    path: Path
-    what: str
-    remedy: str
-    delete: bool = False
-
-
-class Verification:
-    """Counts what is read, and collects what is damaged."""
-
-    def __init__(self) -> None:
-        self.num_files = self.num_bytes = 0
-        self.damages: dict[Path, Damage] = {}
-
-    def found(self, path: Path, what: str, remedy: str, *, delete: bool = False) -> None:
-        """Notes a damage; of several about one file the first."""
-        damage = Damage(path=_shown(path), what=what, remedy=remedy, delete=delete)
-        self.damages.setdefault(_shown(path), damage)
-
-    def md5(self, path: Path) -> str | None:
-        """Of the file's bytes; None where it cannot be read."""
-        try:
-            digest = hash_file(path, "md5")
-            self.num_bytes += path.stat().st_size
-        except OSError:
-            return None
-        self.num_files += 1
-        return digest
+from cifar_tricks.verification import Verification, check_cache, check_output, shown
 
 
 def main(argv: Sequence[str]) -> int:
@@ -110,63 +70,15 @@ def verify() -> Verification:
     except DvcException as error:
         raise UserError(f"DVC: {' '.join(str(error).split())}") from error
     cache = Path(repo.cache.local.path)
-    _check_cache(verification, cache)
+    check_cache(verification, cache)
     for output in outputs:
-        _check_output(verification, output, cache)
+        check_output(verification, output, cache)
     _check_downloads(verification)
     _check_runs(verification)
     _check_records(verification)
     _check_states(verification)
     _check_database(verification)
     return verification
-
-
-def _check_cache(verification: Verification, cache: Path) -> None:
-    for path in sorted(cache.glob("??/*")):
-        if verification.md5(path) != path.parent.name + path.name.removesuffix(".dir"):
-            what = "this object of DVC's cache is damaged"
-            remedy = f"rm -f {_shown(path)} && dvc repro, or dvc pull, brings it back"
-            verification.found(path, what, remedy, delete=True)
-
-
-def _check_output(verification: Verification, output: Any, cache: Path) -> None:
-    expected, path = output.hash_info.value, _shown(Path(output.fs_path))
-    if expected is None:
-        return  # not made yet
-    if not path.exists():
-        if not output.use_cache or not _object(cache, expected).exists():
-            return  # nothing is lost that was here: dvc repro makes it
-        verification.found(path, "missing", f"dvc checkout {path}")
-        return
-    for file, oid in _files(path, expected, cache):
-        if verification.md5(file) != oid:
-            what = "not the file that dvc.lock names"
-            remedy = f"rm {file} && dvc repro {output.stage.addressing}"
-            sound = output.use_cache and _shown(_object(cache, oid)) not in verification.damages
-            if sound and _object(cache, oid).exists():
-                remedy = restored(file)
-            verification.found(file, what, remedy, delete=output.use_cache)
-
-
-def _files(path: Path, expected: str, cache: Path) -> Iterator[tuple[Path, str]]:
-    """The files of an output with the md5 that each must have."""
-    if not expected.endswith(".dir"):
-        yield path, expected
-        return
-    try:
-        for entry in json.loads(_object(cache, expected).read_bytes()):
-            yield path / entry["relpath"], entry["md5"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # told about with the cache
-
-
-def _object(cache: Path, oid: str) -> Path:
-    return cache / oid[:2] / oid[2:]
-
-
-def _shown(path: Path) -> Path:
-    """Relative to the current folder where it lies there."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _check_downloads(verification: Verification) -> None:
@@ -210,6 +122,12 @@ def _check_records(verification: Verification) -> None:
 
 
 def _check_states(verification: Verification) -> None:
+    for path in sorted((project_root() / "resume").glob(f"*/{RESULT}")):
+        verification.num_files += 3
+        try:
+            finished_result(path.parent)
+        except UserError as error:
+            _take(verification, path, error)
     for path in sorted((project_root() / "resume").glob(f"*/{STATE}")):
         verification.num_files += 1
         try:
@@ -235,14 +153,14 @@ def _check_database(verification: Verification) -> None:
         return
     verification.num_files += 1
     verification.num_bytes += file.stat().st_size
-    remedy = f"rm {_shown(file)} && dvc repro --force --single-item track"
+    remedy = f"rm {shown(file)} && dvc repro --force --single-item track"
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         answer = str(error)
     if answer != "ok":
-        verification.found(_shown(file), f"MLflow's database: {answer}", remedy)
+        verification.found(shown(file), f"MLflow's database: {answer}", remedy)
 
 
 def _repair(verification: Verification) -> None:
