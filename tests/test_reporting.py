@@ -224,7 +224,7 @@ def test_added_trick_shows_up(tmp_path: Path) -> None:
         page, values = report(study), measured()
         assert (
             f"{values['narrow-batch_norm'][0]:.4f}"
-            in row(section(page, "narrow"), r"batch\_norm")[1]
+            in row(section(page, "narrow"), r"batch\_norm")[2]
         )
 
 

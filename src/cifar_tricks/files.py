@@ -1,6 +1,7 @@
 """Files on disk: their hash, and writing them so that a crash never leaves half of one."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -74,7 +75,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         adopt_file(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        size = f" ({len(data)} bytes)" if error.errno == errno.ENOSPC else ""
+        raise UserError(f"cannot write {path}{size}: {error.strerror or error}") from error
     finally:
         # Where the disk is read-only or gone, the reason has been told already.
         with contextlib.suppress(OSError):
