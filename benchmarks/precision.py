@@ -36,7 +36,7 @@ def read_results() -> list[Row]:
 
 def train(key: str, seed: int, precision: str, train_images: int) -> None:
     """Trains one seed unless it is on record, and adds it there."""
-    recipe = variants(load_params(), "full")[key].recipe
+    recipe = variants(load_params(), "full_fp32")[key].recipe
     recipe = replace(recipe, precision=precision, train_images=train_images)
     device = choose_device("auto")
     prepare(device, threads=recipe.threads, precision=precision)
