@@ -391,6 +391,32 @@ def test_a_new_trick_is_one_file_and_one_line(repository: Repository) -> None:
     assert "gelu" in report
 
 
+def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
+    """What one machine put on record, another takes over, to the same figures."""
+    folder, key = repository.folder, "model2-leaky_relu"
+    metrics, predictions = (
+        folder / "reports/quick" / name for name in ("metrics.json", "predictions.csv.gz")
+    )
+    before = metrics.read_bytes(), predictions.read_bytes()
+    share = (
+        "import sys; sys.path.insert(0, 'src'); from cifar_tricks import recording;"
+        f"sys.exit(recording.main(['{key}', '0']))"
+    )
+    repository.run(sys.executable, "-c", share)
+    shutil.rmtree(folder / "resume")
+    shutil.rmtree(folder / f"runs/quick/{key}")
+    output = repository.run("dvc", "repro", "--no-run-cache", f"train@{key}")
+    assert stages_run(output) == {f"train@{key}"}
+    assert f"records/quick/{key}/seed=0.json: taken over" in output and " step " not in output
+    repository.repro()
+    assert (metrics.read_bytes(), predictions.read_bytes()) == before
+    assert "records" in (folder / "reports/quick/report.md").read_text()
+    repository.edit("records: use", "records: ignore")
+    assert f"train@{key}" in repository.repro()
+    assert (folder / f"runs/quick/{key}/seed=0/model.safetensors").exists()
+    assert (metrics.read_bytes(), predictions.read_bytes()) == before
+
+
 def imported_modules(path: Path, seen: set[Path]) -> set[Path]:
     """Files of this project that a Python file imports, directly or not, itself included."""
     if path in seen:

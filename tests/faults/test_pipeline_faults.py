@@ -4,18 +4,19 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from test_pipeline import Repository, queue_workers, repository, template  # noqa: F401
+from test_pipeline import LEAKY, Repository, queue_workers, repository, stages_run, template  # noqa: F401
 
 pytestmark = pytest.mark.slow
 Record = Callable[[str, object], None]
@@ -151,6 +152,61 @@ def test_a_second_repro_is_refused(long: Repository) -> None:
     assert "is busy, it is being blocked by" in output or "already being trained" in output, output
     assert len(trainings(folder)) == 2
     first.end(kind=signal.SIGINT)
+
+
+@pytest.mark.fault("orphan")
+def test_make_repro_that_was_killed_goes_on_and_nothing_is_trained_twice(long: Repository) -> None:
+    folder = long.folder
+    first = make_repro(folder)
+    wait_for(claimed(folder, 2))
+    time.sleep(2)
+    os.kill(first.pid, signal.SIGKILL)
+    first.end()
+    left = trainings(folder)
+    assert len(left) == 2
+    # Its DVC processes are alive and so are the trainings: both refuse a second writer.
+    code, output = make_repro(folder).end(seconds=120)
+    assert code != 0 and "Traceback" not in output
+    assert "is busy, it is being blocked by" in output or "already being trained" in output, output
+    assert {key: process.pid for key, process in trainings(folder).items()} == {
+        key: process.pid for key, process in left.items()
+    }
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()) == folder and "dvc" in process.name():
+                process.kill()
+    for process in left.values():
+        process.terminate()
+    wait_for(lambda: not trainings(folder))
+    again = make_repro(folder)
+    steps = again.first_steps(2)
+    assert all(step > 4 for step in steps.values()), steps
+    again.end(kind=signal.SIGINT)
+
+
+@pytest.mark.fault("store", tried=2)
+def test_the_study_goes_on_without_mlflow_and_is_logged_later_once(repository: Repository) -> None:  # noqa: F811
+    folder = repository.folder
+
+    def logged() -> int:
+        with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+            query = "select count(*) from runs where lifecycle_stage = 'active'"
+            return int(connection.execute(query).fetchone()[0])
+
+    before = logged()
+    repository.edit("negative_slope: 0.1}\nimprove", "negative_slope: 0.2}\nimprove")
+    nowhere = "http://127.0.0.1:9"
+    process = Started(folder, "dvc", "repro", "--keep-going", MLFLOW_TRACKING_URI=nowhere)
+    code, output = process.end(seconds=300)
+    assert code == 255 and "Traceback" not in output, output
+    assert {*LEAKY, "evaluate", "report", "track", "experiment"} <= stages_run(output)
+    assert "failed to reproduce 'track'" in output and logged() == before
+    assert repository.repro() == {"track"}
+    # Two nets with a run for the variant and one for its seed, and what `experiment` had kept.
+    after = logged()
+    assert after >= before + 4 and not list((folder / "logs/unlogged").glob("*/record.json"))
+    repository.run("dvc", "repro", "--force", "--single-item", "track")
+    assert logged() == after
 
 
 @pytest.mark.fault("signal")
