@@ -404,8 +404,8 @@ def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
     )
     repository.run(sys.executable, "-c", share)
     shutil.rmtree(folder / "resume")
-    shutil.rmtree(folder / f"runs/quick/{key}")
-    output = repository.run("dvc", "repro", "--no-run-cache", f"train@{key}")
+    command = ("dvc", "repro", "--force", "--single-item", f"train@{key}")
+    output = repository.run(*command)
     assert stages_run(output) == {f"train@{key}"}
     assert f"records/quick/{key}/seed=0.json: taken over" in output and " step " not in output
     repository.repro()

@@ -11,10 +11,13 @@ import pandas as pd
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import Markdown, table
+from cifar_tricks.original import original_result
 from cifar_tricks.speed import BENCH, read_bench, speed_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+STEPS = re.compile(r"(<!-- steps: (\w+) -->\n).*?(<!-- end of steps -->)", re.DOTALL)
+STEP_GROUPS = ("reference", "improve", "transfer")
 README_SPEED = ["net", "usual", "engine, fp32", "engine, bf16", "of the limit", "bf16, two at once"]
 README_SPEED += ["ten epochs"]
 SPEED = re.compile(r"(<!-- speed -->\n).*?(<!-- end of speed -->)", re.DOTALL)
@@ -33,12 +36,14 @@ def main() -> int:
 
 def fill(text: str) -> str:
     """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
-    from ``reports/SCALE/comparisons.csv``, and ``<!-- speed -->`` from ``benchmarks/results.json``.
+    from ``reports/SCALE/comparisons.csv``, ``<!-- steps: SCALE -->`` from ``results.csv`` there,
+    and ``<!-- speed -->`` from ``benchmarks/results.json``.
 
     Raises:
         UserError: a report is missing.
     """
     text = BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
+    text = STEPS.sub(lambda match: f"{match[1]}\n{steps_table(match[2])}\n\n{match[3]}", text)
     return SPEED.sub(lambda match: f"{match[1]}\n{benchmark_table()}\n\n{match[2]}", text)
 
 
@@ -51,14 +56,33 @@ def benchmark_table() -> Markdown:
     return table(README_SPEED, [[row[name] for name in README_SPEED] for row in rows], "lr")
 
 
+def _read(scale: str, name: str) -> pd.DataFrame:
+    path = Path("reports") / scale / name
+    try:
+        return pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: dvc repro report writes it") from error
+
+
+def steps_table(scale: str) -> Markdown:
+    """The reference net, the steps of ``improve`` and the net from ImageNet at one scale; those
+    without a result are left out."""
+    rows = _read(scale, "results.csv")
+    shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
+    cells = []
+    for key, runs in shown.groupby("key", sort=False):
+        accuracy = runs["test_accuracy"]
+        spread = f" ± {accuracy.std():.4f}" if len(runs) > 1 else ""
+        original = (original_result(str(key)) or {}).get("test_accuracy")
+        theirs = "—" if original is None else f"{original:.4f}"
+        cells.append([str(key), str(len(runs)), f"{accuracy.mean():.4f}{spread}", theirs])
+    return table(["net", "n", "test accuracy", "original"], cells, "lr")
+
+
 def results_table(scale: str) -> Markdown:
     """The tricks at one scale, after the baseline of their net; those without a result are left
     out."""
-    path = Path("reports") / scale / "comparisons.csv"
-    try:
-        rows = pd.read_csv(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: dvc repro report writes it") from error
+    rows = _read(scale, "comparisons.csv")
     shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
     header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
     header += ["original", "its claim is"]
