@@ -105,7 +105,7 @@ def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[s
         "steps": result.steps,
         "best_step": result.best_step,
         "images_per_second": log.get("images_per_second"),
-        "training_seconds": log.get("seconds"),
+        "training_seconds": log.get("seconds", result.origin.seconds),
     }
     diverged = result.status == "diverged"
     history = seed_folder(run.scale, run.key, seed) / "history.csv"

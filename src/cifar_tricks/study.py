@@ -78,14 +78,17 @@ def train_missing(
         UserError: a damaged record, or the GPU's memory ran out.
         Interrupted: ``stop_requested`` said so; the states are saved.
     """
-    pairs = list(zip(trainings, folders, strict=True))
-    left = [pair for pair in pairs if not _is_done(params, *pair)]
+    folder_of = {
+        training.seed: folder
+        for training, folder in zip(trainings, folders, strict=True)
+        if not _is_done(params, training, folder)
+    }
+    left = [training for training in trainings if training.seed in folder_of]
     if not left:
         return
-    for group in groups([training for training, _ in left], params.gpu.seeds_at_once):
-        train_seeds(
-            [pair for pair in left if pair[0] in group], stop_requested, graphs=params.gpu.graphs
-        )
+    for group in groups(left, params.gpu.seeds_at_once):
+        pairs = [(training, folder_of[training.seed]) for training in group]
+        train_seeds(pairs, stop_requested, graphs=params.gpu.graphs)
 
 
 def _is_done(params: Params, training: Training, folder: Path) -> bool:
