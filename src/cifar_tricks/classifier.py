@@ -101,7 +101,7 @@ def load_classifier(folder: Path) -> Classifier:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: dvc repro --force champion") from error
     if not isinstance(about, dict) or not about.get("key"):
-        raise UserError(f"{path} names no net: no training of this scale came to a result")
+        raise UserError(f"{path} names no net: no training of this scale came to a result here")
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{weights} is missing: dvc checkout {weights}, dvc pull, or make repro")

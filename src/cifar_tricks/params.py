@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from cifar_tricks.checks import check_factorial, check_images, check_names
 from cifar_tricks.errors import UserError
-from cifar_tricks.schema import Params, explain
+from cifar_tricks.schema import Params, explain, printable
 from cifar_tricks.variants import variants
 
 LARGEST_FILE = 200_000  # bytes; more would take longer to read than a mistake may take to tell
@@ -40,9 +40,9 @@ def load_params(path: Path | str = "params.yaml") -> Params:
             variants(params, scale)
         check_factorial(params)
     except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}") from error
+        raise UserError(f"{path}: {printable(explain(error))}") from error
     except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {printable(str(error))}") from error
     return params
 
 

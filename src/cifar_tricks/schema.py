@@ -44,6 +44,11 @@ def shorten(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def printable(text: str) -> str:
+    """The text with line ends and other invisible characters written out: keys may hold any."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def explain(error: ValidationError, *, where: tuple[str, ...] = ()) -> str:
     """One line for the first mistake: its key, the value and what is valid.
 

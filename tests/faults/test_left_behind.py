@@ -148,7 +148,7 @@ def test_files_of_any_content_are_refused_in_words(workplace: Path) -> None:  # 
     assert process.returncode == 2
 
 
-@pytest.mark.fault("params", tried=8)
+@pytest.mark.fault("params", tried=10)
 def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> None:  # noqa: F811
     """Tags that raise whatever they like, aliases that stand for millions, far too much of all."""
     text = Path("params.yaml").read_text()
@@ -162,6 +162,8 @@ def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> Non
         "aliases": ("scale: quick", f"{bomb}trick2: *a11\nscale: quick"),
         "itself": ("device: auto", "device: &a {x: *a}"),
         "seeds": ("seeds: [0]", f"seeds: {list(range(3000))}"),
+        "line end in a key": ("dropout: {probability: 0.25}", 'dropout: {"a\\nb": 1}'),
+        "line end in a name": ("dropout: {probability: 0.25}", '"a\\nb": {}'),
         "size": ("scale: quick", "#" * 300_000 + "\nscale: quick"),
     }
     for name, (before, after) in wrong.items():
