@@ -163,12 +163,23 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     edit("seeds: [0]", "seeds: [0, 1, 2]")
     params = load_params()
     record_seeds(params, KEY, [2])
-    monkeypatch.setattr("cifar_tricks.study.train_seeds", None)
+    with monkeypatch.context() as patch:
+        patch.setattr("cifar_tricks.study.train_seeds", None)
+        assert collecting.collect(params, KEY) == 2
+        assert list(read_run("quick", KEY).seeds) == [0, 2]
+        before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
+        assert collecting.collect(params, KEY) == 2
+        assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
+    origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
+    assert [origin.recorded for origin in origins] == [True, False]
+    # The page was made from the record; then the weights turn up.
+    (folder,) = Path("resume").glob(f"{KEY}-seed=0-*")
+    shutil.rmtree(folder)
+    RECORD.rename("kept.json")
+    record_seeds(params, KEY, [0])
     assert collecting.collect(params, KEY) == 2
-    assert list(read_run("quick", KEY).seeds) == [0, 2]
-    before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
-    assert collecting.collect(params, KEY) == 2
-    assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
+    origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
+    assert [origin.recorded for origin in origins] == [False, False]
     assert collecting.collect(params, "model1-adam") == 0
     assert not Path("runs/quick/model1-adam").exists()
     assert not list(Path("resume").glob("model1-adam*"))

@@ -21,6 +21,7 @@ from cifar_tricks.params import load_params
 from cifar_tricks.publish import finished_result, publish
 from cifar_tricks.recording import adopt, trained_seeds
 from cifar_tricks.resume import Training
+from cifar_tricks.runs import WEIGHTS
 from cifar_tricks.schema import Params
 from cifar_tricks.study import claimed, plan
 from cifar_tricks.variants import variants
@@ -64,16 +65,26 @@ def collect(params: Params, key: str) -> int:
             return 0
         key = "transfer"
     planned = plan(params, key, params.seeds)
+    known = trained_seeds(planned)
     with claimed(planned) as folders:
         pairs = [*zip(planned, folders, strict=True)]
-        new = [pair for pair in pairs if _is_there(params, *pair, test_images=test_images)]
-        # What runs/ holds already is left as it is, or joined with what is new.
-        known = trained_seeds(planned)
-        if not {training.seed for training, _ in new} <= set(known):
-            new += [pair for pair in pairs if pair not in new and adopt(*pair)]
-            new.sort(key=pairs.index)
-            known = [training.seed for training, _ in new]
-            publish([training for training, _ in new], [folder for _, folder in new], keep=True)
+        found = {
+            training.seed: (training, folder)
+            for training, folder in pairs
+            if _is_there(params, training, folder, test_images=test_images)
+        }
+        # What runs/ holds already is left as it is, or joined with what is new: other seeds, and
+        # the weights of some of which it has only the record.
+        if any(
+            seed not in known or (known[seed].origin.recorded and (folder / WEIGHTS).exists())
+            for seed, (_, folder) in found.items()
+        ):
+            for training, folder in pairs:
+                if training.seed not in found and adopt(training, folder):
+                    found[training.seed] = (training, folder)
+            chosen = [found[training.seed] for training in planned if training.seed in found]
+            publish([training for training, _ in chosen], [f for _, f in chosen], keep=True)
+            known = trained_seeds(planned)
         for _, folder in pairs:
             if finished_result(folder) is None and not (folder / STATE).exists():
                 shutil.rmtree(folder)  # made by looking

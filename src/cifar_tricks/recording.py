@@ -110,7 +110,7 @@ def adopt(training: Training, folder: Path) -> bool:
     Returns:
         Whether there was one of this very training, with its weights.
     """
-    result = _trained([training]).get(training.seed)
+    result = trained_seeds([training]).get(training.seed)
     if result is None or result.origin.recorded:
         return False
     source = seed_folder(training.scale, training.variant.key, training.seed)
@@ -120,14 +120,9 @@ def adopt(training: Training, folder: Path) -> bool:
     return True
 
 
-def trained_seeds(trainings: list[Training]) -> list[int]:
-    """Those of these trainings of one variant whose results lie in ``runs``."""
-    found = _trained(trainings)
-    return [training.seed for training in trainings if training.seed in found]
-
-
-def _trained(trainings: list[Training]) -> dict[int, SeedResult]:
-    """The results in ``runs`` that are of the same recipe, data and engine; by seed."""
+def trained_seeds(trainings: list[Training]) -> dict[int, SeedResult]:
+    """The results in ``runs``, by seed, that are of these trainings of one variant: of the same
+    recipe, data and engine."""
     first = trainings[0]
     try:
         run = read_run(first.scale, first.variant.key)
@@ -136,7 +131,12 @@ def _trained(trainings: list[Training]) -> dict[int, SeedResult]:
     wanted = {"recipe": asdict(first.variant.recipe), "data": first.data_hashes()}
     if differences({"recipe": run.recipe, "data": run.data}, wanted):
         return {}
-    return {seed: one for seed, one in run.seeds.items() if one.origin.engine == ENGINE}
+    seeds = {training.seed for training in trainings}
+    return {
+        seed: result
+        for seed, result in run.seeds.items()
+        if seed in seeds and result.origin.engine == ENGINE
+    }
 
 
 def _has_weights(folder: Path) -> bool:
