@@ -109,7 +109,9 @@ def test_a_signal_while_a_command_is_started_ends_it(monkeypatch: pytest.MonkeyP
             all_commands._stop(signal.SIGINT, None)
 
     monkeypatch.setattr(commands.subprocess, "Popen", Interrupted)
-    assert all_commands.run(["sleep", "60"]) == -signal.SIGINT
+    # Its handlers are what lets a child hear SIGINT where this process was started by `&`.
+    with all_commands.ended_by_signals():
+        assert all_commands.run(["sleep", "60"]) == -signal.SIGINT
     assert all_commands.run(["sleep", "60"]) == 128 + signal.SIGINT
 
 
