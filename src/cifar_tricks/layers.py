@@ -106,7 +106,8 @@ def _tracing(net: nn.Module) -> dict[str, Any]:
     layers = {
         type(module)
         for module in net.modules()
-        if not list(module.children()) or list(module.parameters(recurse=False))
+        if not isinstance(module, nn.Sequential)  # one without parts is no layer either
+        and (not list(module.children()) or list(module.parameters(recurse=False)))
     }
     return {"leaf_modules": list(layers)}
 
