@@ -56,6 +56,7 @@ def make_net(**slots: object) -> ConvNet:
 
 NETS = {
     "plain": make_net(),
+    "no hidden layer": make_net(hidden=()),
     "batch norm": make_net(
         norm_2d=Call("torch.nn.BatchNorm2d"), activation=Call("torch.nn.LeakyReLU")
     ),

@@ -8,8 +8,9 @@ from conftest import CPU, ROOT, make_recipe
 from torch import nn
 
 from cifar_tricks.models import build_net, is_monotonic, load_weights, num_parameters
+from cifar_tricks.net_layers import net_layers
 from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Call
+from cifar_tricks.recipe import Call, NetSpec
 from cifar_tricks.variants import variants
 
 VARIANTS = variants(load_params(ROOT / "params.yaml"), "full")
@@ -115,3 +116,22 @@ def test_weights_of_another_net_are_refused() -> None:
     weights = build_net(VARIANTS["model1-baseline"].recipe.net, seed=0, device=CPU).state_dict()
     with pytest.raises(RuntimeError):
         load_weights(VARIANTS["model2-baseline"].recipe.net, weights, CPU)
+
+
+def test_pooling_after_every_second_convolution() -> None:
+    spec = NetSpec(
+        filters=(4, 4, 8, 8, 8), kernel_size=3, stride=1, padding=1, pool=2, pool_every=2, hidden=()
+    )
+    assert spec.feature_map_sizes() == (32, 16, 16, 8, 8)
+    net = build_net(spec, seed=0, device=CPU)
+    assert ["pool" in dict(block.named_children()) for block in net.blocks] == [  # type: ignore[union-attr]
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    layers = net_layers(spec)
+    assert sum(layer.parameters for layer in layers) == num_parameters(net)
+    assert [layer.output[-1] for layer in layers if layer.kind == "pooling"] == [16, 8]
