@@ -98,3 +98,11 @@ def test_verify_on_a_repository_of_any_kind(repository: Path) -> None:
     for name in ("folder/a", "folder/b"):
         (repository / name).unlink()
     assert verify()[1].startswith("folder/a: not the file that dvc.lock names; restore it with: ")
+    # A fresh clone has no list of the folder's files: then the folder as a whole is compared.
+    (repository / "folder/a").write_text("one\n")
+    (repository / "folder/b").write_text("two\n")
+    for path in (repository / ".dvc/cache").rglob("*.dir"):
+        path.unlink()
+    assert verify()[0] == 0
+    (repository / "folder/a").write_text("eno\n")
+    assert verify()[1].startswith("folder: not the folder that dvc.lock names; git checkout")

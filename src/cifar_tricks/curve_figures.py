@@ -60,7 +60,7 @@ def draw_augmentation(figure: Figure, study: Study) -> None:
                     _draw_validation(ax, study, result, value)
             _finish(ax, value, xlabel="training steps" if model == models[-1] else "")
             ax.set_title(f"{model}: validation {value}")
-    many = len(study.params.seeds) > 1
+    many = study.most_seeds > 1
     note = "thin lines: single seeds, as far as each ran" if many else ""
     _legend(figure, grid[0][0], note=note)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from cifar_tricks.figure_style import DARK, GRAY, INK, set_title, trick_colour
 from cifar_tricks.results import GOAL, Study
@@ -65,6 +66,7 @@ def draw_overview(figure: Figure, study: Study) -> None:
         draw_dots(ax, rows)
         ax.set_title(model)
         ax.set_xlabel("difference in test accuracy")
+        ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter("{x:+.2f}")
     _dot_legend(figure, study)
 
@@ -90,6 +92,8 @@ def draw_improve(figure: Figure, study: Study) -> None:
     ax.text(GOAL, 1.01, f"goal {GOAL:.2f}", color=GOAL_COLOUR, ha="center", transform=top)
     draw_dots(ax, rows)
     ax.set_xlabel("test accuracy")
+    # No ticks at odd halves of a point, which two digits would round.
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter("{x:.2f}")
     _dot_legend(figure, study)
 
@@ -128,7 +132,7 @@ def draw_dots(ax: Any, rows: Sequence[DotRow]) -> None:
 
 
 def _dot_legend(figure: Figure, study: Study) -> None:
-    many = len(study.params.seeds) > 1
+    many = study.most_seeds > 1
     # Drawn off the panels: the colours of the rows differ.
     handles = [Line2D([], [], color=INK, label="mean" if many else "ours (one seed)", **MEAN)]
     if many:

@@ -53,10 +53,10 @@ def _part(result: Result) -> str:
     """A group of variants that take about as long."""
     variant = result.variant
     if variant.group == "tricks":
-        return f"{code(variant.model)} with each trick"
+        return Markdown(f"{code(variant.model)} with each trick")
     if variant.group in ("improve", "transfer", "reference"):
         return code(result.key)
-    return f"{variant.group} on {code(variant.model)}"
+    return Markdown(f"{variant.group} on {code(variant.model)}")
 
 
 def _each(seconds: list[float]) -> str:
