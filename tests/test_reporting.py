@@ -133,7 +133,7 @@ def test_missing_variant_is_shown(tmp_path: Path) -> None:
         page = report(study)
         rows = list(csv.DictReader((FOLDER / "results.csv").open()))
     assert row(section(page, "narrow"), r"leaky\_relu")[1:4] == ["—", "*missing*", "—"]
-    assert row(page, "both")[3] == "*missing*"
+    assert row(page, "both")[3:5] == ["—", "*missing*"]
     assert [r["test_accuracy"] for r in rows if r["status"] == "missing"] == [""] * 6
 
 
@@ -158,6 +158,8 @@ def test_a_growing_study_compares_the_seeds_that_both_have(tmp_path: Path) -> No
     }
     assert "n = 1 to 3 of 3 planned (0, 1, 2)" in page
     assert "missing" not in page.partition("## Overview")[2].partition("##")[0]
+    # `make repro` would train the other seeds first.
+    assert "make page" in section(page, "Provenance")
 
 
 def test_a_net_from_imagenet_stands_beside_the_originals(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from cifar_tricks.curves import mean_curve, read_curves
 from cifar_tricks.interval_charts import Row
 from cifar_tricks.page_evidence import TableRow, link
-from cifar_tricks.report_tables import NOTHING, describe, number
+from cifar_tricks.report_tables import NOTHING, describe, num_seeds, number
 from cifar_tricks.results import GOAL, Result, Study
 from cifar_tricks.statistics import summarise
 
@@ -44,7 +44,7 @@ def ladder_rows(study: Study) -> list[TableRow]:
         text = result.variant.trick if step else result.key
         row: TableRow = {"step": link(result, text)}
         row |= {"what it trains with": describe(study, result) if step else "no trick"}
-        row |= {"test accuracy": result.flaw or number(mean)}
+        row |= {"n": num_seeds(result), "test accuracy": result.flaw or number(mean)}
         rows.append(
             row
             | {

@@ -15,10 +15,12 @@ def provenance(study: Study) -> dict[str, Any]:
     Returns:
         ``devices``, ``torch``, ``engines``, ``code_hashes`` and ``data_hashes``: the different
         ones, sorted; ``costs``, a table of the time that groups of variants took where that is on
-        record, "" where it is for none.
+        record, "" where it is for none; ``command``, which makes the page again.
     """
     runs = [result.run for result in study.results.values() if result.run]
     origins = [origin for run in runs for origin in run.origins]
+    # Of a study that still grows, `make repro` would train the seeds that are left.
+    grows = any(len(result.seeds) < len(study.params.seeds) for result in study.results.values())
     return {
         "devices": sorted({_device(origin) for origin in origins}),
         "torch": sorted({origin.torch for origin in origins}),
@@ -26,6 +28,7 @@ def provenance(study: Study) -> dict[str, Any]:
         "code_hashes": sorted({origin.code for origin in origins}),
         "data_hashes": sorted({run.data.get("train", "") for run in runs}),
         "costs": _costs(study),
+        "command": "make page" if grows else "make repro",
     }
 
 

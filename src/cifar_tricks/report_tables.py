@@ -64,6 +64,7 @@ def reference_table(study: Study) -> Markdown:
     ]
     count = f"{result.run.num_parameters:,}" if result.run else NOTHING
     rows.append(["parameters", count, "390,410"])
+    rows.append(["seeds", num_seeds(result), "1"])
     return table(["", "ours", "original"], rows, "lr")
 
 
@@ -80,19 +81,20 @@ def transfer_table(study: Study, result: Result) -> Markdown:
     ]
     rows.append(["status", ", ".join(dict.fromkeys(map(result.status, result.seeds))), ""])
     rows.append(["trained parameters", f"{result.run.num_parameters:,}" if result.run else "", ""])
+    rows.append(["seeds", num_seeds(result), "1"])
     title = bold(BACKBONES[result.variant.model].title)
     return table(["", title, "original: ResNet-18"], rows, "lr")
 
 
 def stack_table(study: Study, group: str) -> Markdown:
     """The variants of ``improve`` or ``combine``: what they change and how far they come."""
-    header = ["step", "net", "what it trains with", "test accuracy", "from the baseline"]
+    header = ["step", "net", "what it trains with", "n", "test accuracy", "from the baseline"]
     rows = []
     for result in study.group(group):
         mean = result.mean("test_accuracy")
         values, change = _ours(study, result)
         row: list[str] = [result.variant.trick, result.variant.model, describe(study, result)]
-        row += [values, change]
+        row += [num_seeds(result), values, change]
         if group == "improve":
             original = result.original.get("test_accuracy")
             row += ["yes" if mean is not None and mean >= GOAL else "no" if mean else NOTHING]
@@ -101,6 +103,11 @@ def stack_table(study: Study, group: str) -> Markdown:
     if group == "improve":
         header += [f"≥ {GOAL:.2f}", "original"]
     return table(header, rows, "lllr")
+
+
+def num_seeds(result: Result) -> str:
+    """How many seeds the variant's figures are of; a dash where nothing was trained."""
+    return str(len(result.seeds)) if result.run else NOTHING
 
 
 def describe(study: Study, result: Result) -> str:
@@ -112,7 +119,7 @@ def describe(study: Study, result: Result) -> str:
         given = ", ".join(f"{name} {value}" for name, value in numbers.items())
         parts.append(f"{trick} ({given})" if given else trick)
     for name, value in {**stack.net, **stack.train}.items():
-        text = "/".join(map(str, value)) if isinstance(value, list | tuple) else value
+        text = "/".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
         parts.append(f"{name} {text}")
     return ", ".join(parts)
 
@@ -127,16 +134,17 @@ def class_table(predictions: pd.DataFrame, results: Sequence[Result]) -> Markdow
 
 def details_table(study: Study) -> Markdown:
     """Every variant with all its figures; below ours, in the same cell, the original's."""
-    header = ["variant", "parameters", "training", "train loss", "train", "validation", "test"]
+    header = ["variant", "parameters", "n", "training", "train loss", "train", "validation"]
+    header += ["test"]
     names = ["train_loss", "train_accuracy", "validation_accuracy", "test_accuracy"]
     rows = []
     for result in study.results.values():
         row: list[str] = [code(result.key)]
-        row += [f"{result.run.num_parameters:,}" if result.run else NOTHING]
+        row += [f"{result.run.num_parameters:,}" if result.run else NOTHING, num_seeds(result)]
         row += [", ".join(dict.fromkeys(result.status(seed) for seed in result.seeds))]
         for name in names:
             cell = spread(result.values(name))
             original = result.original.get(name)
             row += [Markdown(f"{cell}<br>*{number(original)}*") if original else cell]
         rows.append(row)
-    return table(header, rows, "lrlr")
+    return table(header, rows, "lrrlr")
