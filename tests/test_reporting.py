@@ -87,6 +87,19 @@ def test_tables_match_an_independent_calculation(tmp_path: Path) -> None:
     assert "the sign-flip test's least p-value is 0.25, and 4 comparisons need n ≥ 8" in page
 
 
+def test_epochs_of_every_variant(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        page = report(study)
+        content = json.loads((run_folder("small", "model1-augment") / "run.json").read_text())
+    ends = content["seeds"].values()
+    epochs = [
+        mean([end[name] for end in ends]) / content["steps_per_epoch"]
+        for name in ("steps", "best_step")
+    ]
+    cells = row(page.partition("All variants in numbers")[2], "`model1-augment`")
+    assert cells[4:6] == [f"{value:.1f}" for value in epochs] and cells[2] == "3"
+
+
 def test_single_seed_has_no_interval_and_a_small_scale_its_warning(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(7,)) as study:
         page, values = report(study), measured()

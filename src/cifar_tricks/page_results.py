@@ -10,7 +10,7 @@ import pandas as pd
 from cifar_tricks.curves import mean_curve, read_curves
 from cifar_tricks.interval_charts import Row
 from cifar_tricks.page_evidence import TableRow, link
-from cifar_tricks.report_tables import NOTHING, describe, num_seeds, number
+from cifar_tricks.report_tables import NOTHING, describe, mean_epochs, num_seeds, number
 from cifar_tricks.results import GOAL, Result, Study
 from cifar_tricks.statistics import summarise
 
@@ -130,5 +130,6 @@ def curve_rows(results: Sequence[Result]) -> list[TableRow]:
         row |= {"trick": link(result, result.variant.trick)}
         row |= {name.replace("_", " "): number(result.mean(name)) for name in names}
         statuses = dict.fromkeys(result.status(seed) for seed in result.seeds)
-        rows.append(row | {"ended": ", ".join(statuses)})
+        epochs, kept = mean_epochs(result)
+        rows.append(row | {"ended": ", ".join(statuses), "epochs": epochs, "kept at": kept})
     return rows

@@ -110,6 +110,16 @@ def num_seeds(result: Result) -> str:
     return str(len(result.seeds)) if result.run else NOTHING
 
 
+def mean_epochs(result: Result) -> list[str]:
+    """After how many epochs the training ended and its kept weights were reached, means over
+    seeds; dashes where nothing was trained. With copies of the images an epoch is twice as long."""
+    if not result.run or result.flaw:
+        return [NOTHING, NOTHING]
+    ends = result.run.seeds.values()
+    steps = [fmean(end.steps for end in ends), fmean(end.best_step for end in ends)]
+    return [f"{count / result.run.steps_per_epoch:.1f}" for count in steps]
+
+
 def describe(study: Study, result: Result) -> str:
     """What a stack of tricks consists of, e.g. "augment, leaky_relu (negative_slope 0.2)"."""
     stacks = {"improve": study.params.improve, "combine": study.params.combine}
@@ -134,14 +144,15 @@ def class_table(predictions: pd.DataFrame, results: Sequence[Result]) -> Markdow
 
 def details_table(study: Study) -> Markdown:
     """Every variant with all its figures; below ours, in the same cell, the original's."""
-    header = ["variant", "parameters", "n", "training", "train loss", "train", "validation"]
-    header += ["test"]
+    header = ["variant", "parameters", "n", "training", "epochs", "kept at", "train loss", "train"]
+    header += ["validation", "test"]
     names = ["train_loss", "train_accuracy", "validation_accuracy", "test_accuracy"]
     rows = []
     for result in study.results.values():
         row: list[str] = [code(result.key)]
         row += [f"{result.run.num_parameters:,}" if result.run else NOTHING, num_seeds(result)]
         row += [", ".join(dict.fromkeys(result.status(seed) for seed in result.seeds))]
+        row += mean_epochs(result)
         for name in names:
             cell = spread(result.values(name))
             original = result.original.get(name)
