@@ -98,6 +98,18 @@ def test_it_is_one_sound_file_that_asks_no_host(page: str) -> None:
     assert "default-src 'none'" in page.partition("<style")[0]
 
 
+def test_every_stack_stands_beside_its_baseline(page: str) -> None:
+    header, row = Page(page).rows["t-stacks"]
+    cells = dict(zip(header, row, strict=True))
+    content = json.loads((FOLDER / "metrics.json").read_text())["variants"]
+    keys = ("combine-both", "model1-baseline")
+    ours, base = (content[key]["test_accuracy"]["values"] for key in keys)
+    difference = sum(map(float.__sub__, ours, base)) / len(ours)
+    assert cells["n"] == "8" and cells["test accuracy"].startswith(f"{sum(ours) / 8:.4f} ± ")
+    assert cells["difference"] == f"{difference:+.4f}".replace("-", "\N{MINUS SIGN}")
+    assert " to " in cells["95% interval"]
+
+
 def test_the_overview_holds_the_numbers_of_the_analysis(page: str) -> None:
     with_names = [
         dict(zip(Page(page).rows["t-overview"][0], row, strict=True))

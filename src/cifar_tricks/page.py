@@ -109,6 +109,7 @@ def _parts(
         },
         "curve_rows": results.curve_rows(tricks),
         "ladder_rows": results.ladder_rows(study),
+        "stack_rows": results.stack_rows(study),
         "sensitivity_rows": page_evidence.sensitivity_rows(study, context["sensitivity"]),
         "confusion_rows": page_classes.confusion_rows(cells),
         "class_rows": page_classes.class_rows(predictions, compared),

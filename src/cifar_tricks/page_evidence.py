@@ -61,12 +61,12 @@ def overview_rows(study: Study, family: Family) -> list[TableRow]:
     for model in study.params.models:
         base = study.results[f"{model}-baseline"]
         original = base.original.get("test_accuracy")
-        ours = {"trick": link(base, "baseline"), "net": model} | _accuracy(base)
+        ours = {"trick": link(base, "baseline"), "net": model} | accuracy_cells(base)
         rows.append(ours | dict.fromkeys(_COMPARED, "") | {"original": number(original)})
         for effect in family.of(model):
             result = effect.result
             row: TableRow = {"trick": link(result, result.variant.trick), "net": model}
-            rows.append(row | _accuracy(result) | _compared(effect))
+            rows.append(row | accuracy_cells(result) | _compared(effect))
     return rows
 
 
@@ -87,7 +87,7 @@ def sensitivity_rows(study: Study, family: Family) -> list[TableRow]:
     for effect in family.effects:
         result = effect.result
         row: TableRow = {"setting": link(result, setting(study, result))}
-        row |= {"net": result.variant.model} | _accuracy(result)
+        row |= {"net": result.variant.model} | accuracy_cells(result)
         compared = _compared(effect)
         kept = ("difference", "95% interval", "p (Holm)")
         row |= {name: compared[name] for name in kept}
@@ -156,7 +156,8 @@ def _sign(mean: float, adjusted_p: float | None) -> str:
     return "better" if mean > 0 else "worse"
 
 
-def _accuracy(result: Result) -> TableRow:
+def accuracy_cells(result: Result) -> TableRow:
+    """The number of seeds and the accuracy over them, or what is wrong with the variant."""
     values = result.values("test_accuracy")
     if not values:
         flaw = Markup('<em class="flaw">{}</em>').format(result.flaw)

@@ -8,9 +8,17 @@ from typing import Any
 import pandas as pd
 
 from cifar_tricks.curves import mean_curve, read_curves
+from cifar_tricks.evidence_tables import interval
 from cifar_tricks.interval_charts import Row
-from cifar_tricks.page_evidence import TableRow, link
-from cifar_tricks.report_tables import NOTHING, describe, mean_epochs, num_seeds, number
+from cifar_tricks.page_evidence import TableRow, accuracy_cells, link
+from cifar_tricks.report_tables import (
+    NOTHING,
+    describe,
+    mean_epochs,
+    num_seeds,
+    number,
+    signed_number,
+)
 from cifar_tricks.results import GOAL, Result, Study
 from cifar_tricks.statistics import summarise
 
@@ -53,6 +61,19 @@ def ladder_rows(study: Study) -> list[TableRow]:
                 f"at least {GOAL:.2f}": {None: NOTHING, True: "yes", False: "no"}[reached],
             }
         )
+    return rows
+
+
+def stack_rows(study: Study) -> list[TableRow]:
+    """The entries of ``combine`` beside the baseline of their net; no family of tests has them."""
+    rows = []
+    for result in study.group("combine"):
+        differences = study.differences(result)
+        found = summarise(differences) if differences else None
+        row: TableRow = {"name": link(result, result.variant.trick)}
+        row |= {"what it trains with": describe(study, result)} | accuracy_cells(result)
+        row |= {"difference": signed_number(found.mean if found else None)}
+        rows.append(row | {"95% interval": interval(found.interval if found else None)})
     return rows
 
 
