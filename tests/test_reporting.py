@@ -100,6 +100,29 @@ def test_epochs_of_every_variant(tmp_path: Path) -> None:
     assert cells[4:6] == [f"{value:.1f}" for value in epochs] and cells[2] == "3"
 
 
+def test_how_far_early_stopping_decides(tmp_path: Path) -> None:
+    with make_study(tmp_path) as study:
+        assert "How far early stopping decides" not in report(study)  # all stopped alike
+        for key, result in study.results.items():
+            if result.run is not None and result.variant.group != "transfer":
+                # Kept the later, the better it is.
+                ranks = dict(zip(study.params.seeds, measured()[key], strict=True))
+                seeds = {
+                    seed: replace(end, best_step=round(1000 * ranks[seed]))
+                    for seed, end in result.run.seeds.items()
+                }
+                run = replace(result.run, steps_per_epoch=100, seeds=seeds)
+                write_run(run, run_folder("small", key))
+        page = report(read_study(load_params()))
+        html_page = (FOLDER / "index.html").read_text()
+    told = section(page, "How far early stopping decides")
+    num_variants = len(study.results) - 1
+    assert f"Over {3 * num_variants} trainings of {num_variants} variants" in told
+    # One epoch is a tenth of accuracy, up to the rounding to whole steps.
+    assert "correlation 1.00" in told and "+0.1000 for each epoch" in told and "100%" in told
+    assert "correlation 1.00" in html_page
+
+
 def test_single_seed_has_no_interval_and_a_small_scale_its_warning(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(7,)) as study:
         page, values = report(study), measured()

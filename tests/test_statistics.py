@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cifar_tricks.calibration import NUM_BINS, calibrate
+from cifar_tricks.early_stopping import within
 from cifar_tricks.factorial import factorial_effects
 from cifar_tricks.selection import selection_optimism
 from cifar_tricks.statistics import (
@@ -338,3 +339,50 @@ def test_calibration_by_loops() -> None:
     assert parts.error == pytest.approx(both.error)
     certain = calibrate(np.eye(10)[labels], labels)
     assert certain.error == 0 and certain.images[-1] == 500
+
+
+def seeds(generator: np.random.Generator, count: int, slope: float) -> tuple[np.ndarray, ...]:
+    """Epochs and accuracies of a variant."""
+    epochs = generator.normal(generator.uniform(2, 9), 1, count)
+    return epochs, generator.uniform(0.5, 0.9) + slope * epochs + generator.normal(0, 0.01, count)
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.0, -0.02])
+def test_stopping_is_the_regression_with_a_mean_for_each_variant(slope: float) -> None:
+    generator = np.random.default_rng(5)
+    pairs = [seeds(generator, count, slope) for count in (3, 10, 10, 4)]
+    found = within(pairs)
+    assert found is not None and (found.runs, found.variants) == (27, 4)
+    variant = np.repeat(np.arange(4), [len(epochs) for epochs, _ in pairs])
+    epochs, accuracies = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    dummies = (variant[:, None] == np.arange(4)).astype(float)
+    fit = sm.OLS(accuracies, np.column_stack([epochs, dummies])).fit()
+    assert found.slope == pytest.approx(fit.params[0])
+    # The partial correlation follows from the t statistic of the slope.
+    partial = fit.tvalues[0] / math.sqrt(fit.tvalues[0] ** 2 + fit.df_resid)
+    assert found.correlation == pytest.approx(partial)
+    assert found.interval.low < found.correlation < found.interval.high
+    # One variant: the interval of scipy.
+    single = within(pairs[1:2])
+    expected = stats.pearsonr(*pairs[1]).confidence_interval(0.95)
+    assert single is not None
+    assert (single.interval.low, single.interval.high) == pytest.approx(tuple(expected))
+
+
+def test_stopping_says_nothing_where_nothing_varies_or_too_little_is_left() -> None:
+    assert within([([5, 5, 5, 5, 5], [0.1, 0.2, 0.3, 0.4, 0.5])]) is None
+    assert within([([1, 2, 3, 4, 5], [0.5] * 5)]) is None
+    assert within([([1, 2, 3], [0.1, 0.3, 0.2])]) is None
+    exact = within([([1, 2, 3, 4, 5], [0.1, 0.2, 0.3, 0.4, 0.5])])
+    assert exact is not None and exact.slope == pytest.approx(0.1) and exact.interval.high <= 1
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=2))
+def test_stopping_does_not_know_the_means_of_variants(shifts: list[float]) -> None:
+    generator = np.random.default_rng(6)
+    pairs = [seeds(generator, 5, 0.01) for _ in shifts]
+    moved = [(e + 3 * shift, a + shift) for (e, a), shift in zip(pairs, shifts, strict=True)]
+    found, other = within(pairs), within(moved)
+    assert found is not None and other is not None
+    assert other.correlation == pytest.approx(found.correlation, abs=1e-9)

@@ -20,6 +20,7 @@ from cifar_tricks import evidence_tables, exercise_tables, report_tables
 from cifar_tricks.analysis import Family, sensitivity_family, tricks_family
 from cifar_tricks.backbones import BACKBONES
 from cifar_tricks.comparisons import comparison_table, to_csv, to_latex
+from cifar_tricks.early_stopping import stopping
 from cifar_tricks.files import write_atomically
 from cifar_tricks.interactions import factorials
 from cifar_tricks.markdown import Markdown, code, escape, image, render, table
@@ -95,6 +96,7 @@ def _context(
         "evidence": evidence_tables,
         "sampled": _sampled(study),
         "optimism": optimism(study, predictions),
+        "stopping": stopping(study),
         "near_duplicates": int(predictions.index.isin(near_duplicates()).sum()),
         "flawed": [result for result in study.results.values() if result.flaw],
         "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
