@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,11 +65,14 @@ def test_a_strict_or_an_open_umask_changes_no_hash(tmp_path: Path, umask: int) -
         "write_atomically(Path('out/one'), b'1')\n"
     )
     (tmp_path / "stage.py").write_text(script.replace("'src'", repr(str(ROOT / "src"))))
-    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: python stage.py, outs: [out]}}\n")
-    for command in ("git init -q", "dvc init -q", "dvc config core.analytics false", "dvc repro"):
+    stage = f"stages: {{one: {{cmd: {sys.executable} stage.py, outs: [out]}}}}\n"
+    (tmp_path / "dvc.yaml").write_text(stage)
+    dvc = (sys.executable, "-m", "dvc")
+    for command in (("git", "init"), (*dvc, "init"), (*dvc, "repro")):
         done = subprocess.run(
-            command.split(),
+            command,
             cwd=tmp_path,
+            env=os.environ | {"DVC_NO_ANALYTICS": "1"},
             capture_output=True,
             text=True,
             preexec_fn=lambda: os.umask(umask) and None,
