@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 
+from cifar_tricks.class_figures import draw_classes
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import code, escape, fenced, html, image, table
@@ -286,6 +288,25 @@ def test_best_is_chosen_on_validation_images(tmp_path: Path) -> None:
         best = study.best
         steps = study.group("improve")
         assert best is max(steps, key=lambda step: step.mean("validation_accuracy") or 0)
+
+
+def test_a_baseline_as_the_best_net_is_shown_once(tmp_path: Path) -> None:
+    others = {
+        f"{net}-{trick}" for net in ("model1", "narrow") for trick in ("augment", "leaky_relu")
+    }
+    with make_study(tmp_path, seeds=(0,), improve="{}", missing=others) as study:
+        page, best = report(study), study.best
+        assert best is not None and study.best_and_baseline == [best]
+        assert f"| class | {best.key} |" in page.splitlines()
+        sampled = [
+            line
+            for line in section(page, "How far the test images themselves decide").splitlines()
+            if best.key in line
+        ]
+        assert len(sampled) == 1
+        figure = Figure()
+        draw_classes(figure, study, best, read_predictions(FOLDER / "predictions.csv.gz"))
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == [best.key]
 
 
 def test_runs_on_different_data_are_refused(tmp_path: Path) -> None:

@@ -52,17 +52,18 @@ def draw_classes(figure: Figure, study: Study, result: Result, predictions: pd.D
         if name in base:
             ax.plot([base[name], ours[name]], [place, place], color=LIGHT, linewidth=3, zorder=1)
     colour = trick_colour(study, result.variant)
-    known = [place for place, name in enumerate(names) if name in base]
-    ax.plot(
-        [base[names[place]] for place in known],
-        known,
-        "o",
-        markersize=8,
-        markerfacecolor="white",
-        markeredgecolor=INK,
-        markeredgewidth=1.6,
-        label=baseline.key,
-    )
+    if baseline is not result:
+        known = [place for place, name in enumerate(names) if name in base]
+        ax.plot(
+            [base[names[place]] for place in known],
+            known,
+            "o",
+            markersize=8,
+            markerfacecolor="white",
+            markeredgecolor=INK,
+            markeredgewidth=1.6,
+            label=baseline.key,
+        )
     places = range(len(names))
     ax.plot(list(ours.values()), places, "o", color=colour, markersize=9, label=result.key)
     ax.set_yticks(range(len(names)), names)

@@ -89,7 +89,7 @@ def _parts(
     tricks = study.group("tricks")
     best = study.best if context["has_classes"] else None
     cells = page_classes.confusion(predictions, best) if best else []
-    compared = [study.baseline(best), best] if best else []
+    compared = study.best_and_baseline if best else []
     points = results.curve_points(tricks)
     fallback = folder / "figures/overview.png"
     bench = read_bench()

@@ -119,7 +119,9 @@ def _sampled(study: Study) -> list[Result]:
     """The variants whose dependence on the test images is shown: baselines, best, transfer."""
     keys = ["reference-baseline", *(f"{model}-baseline" for model in study.params.models)]
     results = [study.results[key] for key in keys]
-    return [*results, *([study.best] if study.best else []), *study.group("transfer")]
+    if study.best and study.best.key not in keys:
+        results.append(study.best)
+    return [*results, *study.group("transfer")]
 
 
 def _activation_facts(folder: Path) -> dict[str, Any]:

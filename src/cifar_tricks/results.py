@@ -165,6 +165,13 @@ class Study:
         whole = whole or [r for r in self.group("tricks") if r.values("validation_accuracy")]
         return max(whole, key=lambda r: r.mean("validation_accuracy") or 0.0, default=None)
 
+    @property
+    def best_and_baseline(self) -> list[Result]:
+        """The baseline of the best net, then that net; one of them where they are the same."""
+        if (best := self.best) is None:
+            return []
+        return [best] if (base := self.baseline(best)) is best else [base, best]
+
 
 def is_small(params: Params) -> bool:
     """Whether the scale trains less than the original, and so says nothing about its claims."""
