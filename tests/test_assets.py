@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cifar_tricks import http_source
 from cifar_tricks.assets import Asset, Http, Npm, Source, Via
 from cifar_tricks.errors import UserError
 from cifar_tricks.fetch import BY_HAND, fetch
@@ -316,6 +317,34 @@ def test_a_busy_server_is_tried_again(server: Server, folder: Path) -> None:
     behaviour = FAULTS.sequence(FAULTS.status(503), FAULTS.whole())
     fetch(asset(server.source("/a", behaviour)), folder, limits=LIMITS)
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.fault("download")
+def test_the_next_source_goes_on_where_a_slow_one_was_given_up(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, drops: bool
+) -> None:
+    """Also where each connection ends before its rate is measured."""
+    monkeypatch.setattr(http_source, "PROGRESS_BYTES", 5)
+
+    def trickles_on(handler: Handler) -> None:
+        first = int(handler.range[6:-1]) if handler.range else 0
+        span = f"bytes {first}-{NUM_BYTES - 1}/{NUM_BYTES}"
+        handler.start(206 if first else 200, Content_Range=span)
+        for place in range(first, first + (10 if drops else 100)):
+            handler.body(CONTENT[place : place + 1])
+            time.sleep(0.01)
+
+    sources = server.source("/slow", trickles_on), server.source("/good", FAULTS.whole())
+    fast = Limits(**{**vars(LIMITS), "least_bytes_per_second": 1000})
+    fetched = fetch(asset(*sources), folder, limits=fast)
+    assert fetched.path.read_bytes() == CONTENT and fetched.source.endswith("/good")
+    assert [request.path for request in server.requests[:-1]] == ["/slow"] * (
+        len(server.requests) - 1
+    )
+    assert (len(server.requests) > 2) is drops
+    kept = int((server.requests[-1].range or "bytes=0-")[6:-1])
+    assert 0 < kept <= sum(request.sent for request in server.requests[:-1])
 
 
 @pytest.mark.fault("download")

@@ -35,13 +35,18 @@ def download_http(url: str, part: Path, num_bytes: int, *, limits: Limits, label
         SourceFailed: with the reason in one line; SourceSlow if it was too slow.
         OSError: `part` cannot be written.
     """
-    failures = 0
+    failures, began, first = 0, time.monotonic(), size_of(part)
     while True:
         before = size_of(part)
         try:
             return _download_once(url, part, num_bytes, limits, label)
         except _Dropped as dropped:
-            failures = 1 if size_of(part) - before >= PROGRESS_BYTES else failures + 1
+            failures += 1
+            if size_of(part) - before >= PROGRESS_BYTES:
+                failures, elapsed = 1, time.monotonic() - began
+                # Of all connections: each may be too short to be found slow by itself.
+                if elapsed >= limits.stall_seconds:
+                    _check_rate((size_of(part) - first) / elapsed, limits)
             if failures > limits.retries:
                 raise SourceFailed(str(dropped)) from dropped
             say(f"{label}: {dropped}; trying again")
