@@ -1,11 +1,17 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer audit readme lock clean
+.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer audit readme lock clean share page
 
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 JOBS ?= auto
+# By its path in every recipe: GNU make 3.81, which macOS has, looks for a recipe's program on the
+# PATH that it was started with.
+PY := .venv/bin/python
 
+# The user's values reach the recipes through the environment, as they are: no $, quote or space in
+# a file's name means anything to make or to the shell.
+$(foreach name,IMAGE JOBS KEYS PORT SEEDS,$(eval override export $(name) := $$(value $(name))))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 export DO_NOT_TRACK := 1
@@ -25,43 +31,43 @@ setup: .venv/installed ## make .venv and install what requirements.lock pins
 	@touch $@
 
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
-	@python -m cifar_tricks.repro --jobs $(JOBS)
+	@$(PY) -m cifar_tricks repro --jobs "$$JOBS"
 
 # Both read `scale` from params.yaml. KEYS: variants, all where empty.
 share: setup ## train one's part of the study and put it on record (SEEDS=0-2 KEYS="model1-adam ...")
-	@test -e data/augment.done || dvc repro augment
-	@python -m cifar_tricks.share --jobs $(JOBS) --seeds "$(or $(SEEDS),all)" $(KEYS)
+	@test -e data/augment.done || $(PY) -m dvc repro augment
+	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" -- "$$KEYS"
 
 page: setup ## the report of what is trained or on record so far; trains nothing
-	@test -e data/augment.done || dvc repro augment
-	@python -m cifar_tricks.collecting
+	@test -e data/augment.done || $(PY) -m dvc repro augment
+	@$(PY) -m cifar_tricks page
 
 test: setup ## the test suite, without network
-	python -m pytest
+	$(PY) -m pytest
 
 test-slow: setup ## the heavy checks
-	python -m pytest -m slow
+	$(PY) -m pytest -m slow
 
 # A quarter of an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
 test-faults: setup ## inject every fault that the study promises to survive; ends with a table
-	FAULTS_TABLE=docs/faults.md python -m pytest -m fault
+	FAULTS_TABLE=docs/faults.md $(PY) -m pytest -m fault
 
 verify: setup ## compare every byte that is kept with its hash (REPAIR=1 restores what it can)
-	@python -m cifar_tricks.verify $(if $(REPAIR),--repair)
+	@$(PY) -m cifar_tricks verify $(if $(REPAIR),--repair)
 
 reproduce-check: setup ## two fresh clones, the quick study in each: are all bytes the same?
-	@python -m cifar_tricks.reproduce_check
+	@$(PY) -m cifar_tricks reproduce-check
 
 lint: setup ## ruff and mypy
-	ruff check .
-	ruff format --check .
-	mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 ui: setup ## compare the runs in MLflow (PORT=5000)
-	@python -m cifar_tricks.ui
+	@$(PY) -m cifar_tricks ui --port "$$PORT"
 
 predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
-	@python -m cifar_tricks.predict "$$IMAGE"
+	@$(PY) -m cifar_tricks predict -- "$$IMAGE"
 
 # Of all the columns, these and the parameters that differ; --md, because DVC's own table leaves out
 # what does not fit into 80 characters where it is not written to a terminal.
@@ -69,22 +75,22 @@ SHOWN := test_accuracy|validation_accuracy|model$$|trick$$
 DROPPED := .*/|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
 
 experiments: setup ## DVC's experiments in a narrow table
-	@dvc exp show --no-pager --md --precision 4 --hide-workspace --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
+	@$(PY) -m dvc exp show --no-pager --md --precision 4 --hide-workspace --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
 
 bench: setup ## images per second beside the usual DataLoader loop
-	python benchmarks/trainers.py
+	$(PY) benchmarks/trainers.py
 
 bench-transfer: setup ## time and memory of transfer learning, its frozen layers cached or not
-	python benchmarks/transfer.py
+	$(PY) benchmarks/transfer.py
 
 audit: setup ## known vulnerabilities of the pinned packages (asks pypi.org)
-	uv tool run --from pip-audit==2.10.1 pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
+	$(PY) -m uv tool run --from pip-audit==2.10.1 pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 
 readme: setup ## write the README's tables of results from the committed reports
-	@python -m cifar_tricks.readme
+	@$(PY) -m cifar_tricks readme
 
 lock: setup ## renew requirements.lock from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove runs, logs and downloaded data (DVC's cache and the reports stay)
 	rm -rf data runs logs resume

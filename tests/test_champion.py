@@ -15,12 +15,12 @@ from synthetic_study import make_study
 from test_analysis import predictions
 from test_study import small_params, write_data
 
+from cifar_tricks.__main__ import run as command
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.champion import write_champion
 from cifar_tricks.classifier import load_classifier
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
-from cifar_tricks.predict import main as predict
 from cifar_tricks.registry import champion_uri, register, registered_name
 from cifar_tricks.results import read_study
 from cifar_tricks.runs import read_run
@@ -155,7 +155,7 @@ def test_a_study_without_a_result_has_no_champion(tmp_path: Path) -> None:
 def test_predict_ranks_all_classes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (50, 80, 3), dtype=np.uint8)
     Image.fromarray(colours).save("a photo.png")
-    assert predict(["a photo.png"]) == 0
+    assert command(["predict", "a photo.png"]) == 0
     lines = capsys.readouterr().out.splitlines()
     shown = [(line.split()[0], float(line.split()[1])) for line in lines[:10]]
     assert [value for _, value in shown] == sorted((v for _, v in shown), reverse=True)
@@ -176,7 +176,7 @@ def test_predict_ranks_all_classes(root: Path, capsys: pytest.CaptureFixture[str
 def test_predict_tells_mistakes(
     root: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict(arguments) == 2
+    assert command(["predict", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_study import edit, workplace  # noqa: F401
 
 from cifar_tricks import collecting, recording, share
+from cifar_tricks.__main__ import run as command
 from cifar_tricks.answers import from_answers, to_answers
 from cifar_tricks.calibration import calibrate
 from cifar_tricks.errors import UserError
@@ -194,7 +195,7 @@ def test_seeds_by_number_and_range(workplace: Path) -> None:  # noqa: F811
     for wrong in ("", "x", "3", "0-3", "2-1", "1,,2", "-1", "9" * 40):
         with pytest.raises(UserError, match="SEEDS = "):
             share.chosen_seeds(wrong, params)
-    assert list(share.jobs(params, [], [0, 1]))[:2] == [
+    assert list(share.planned(params, [], [0, 1]))[:2] == [
         ("reference-baseline", [0]),
         ("model1-baseline", [0]),
     ]
@@ -210,10 +211,10 @@ def test_sharing_trains_records_and_reports(
     monkeypatch.setenv("PYTHONPATH", "src")
     (workplace / ".dvc/tmp").mkdir(parents=True)
     keys = ["reference-baseline", "model2-baseline"]
-    assert share.main(["--seeds", "0", "--jobs", "2", *keys]) == 0
+    assert command(["share", "--seeds", "0", "--jobs", "2", *keys]) == 0
     assert "2 of 2 are on record" in capsys.readouterr().out
-    assert share.main(["--seeds", "0-1", "model2-baseline"]) == 0
-    assert share.main(["--seeds", "0", "model3-baseline"]) == 2
+    assert command(["share", "--seeds", "0-1", "model2-baseline"]) == 0
+    assert command(["share", "--seeds", "0", "model3-baseline"]) == 2
     assert "did you mean model2-baseline?" in capsys.readouterr().err
     found = sorted(
         str(path.relative_to("records/quick")) for path in Path("records").rglob("*.json")

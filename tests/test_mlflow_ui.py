@@ -50,8 +50,8 @@ def links(study: Study) -> Iterator[dict[str, str]]:
     """What ``make ui`` prints, by what the pages show; its server runs meanwhile."""
     port = str(ui.choose_port(""))
     process = subprocess.Popen(
-        [sys.executable, "-m", "cifar_tricks.ui"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PORT": port},
+        [sys.executable, "-m", "cifar_tricks", "ui", "--port", port],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         text=True,
     )

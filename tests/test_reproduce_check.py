@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 
 from cifar_tricks import reproduce_check
-from cifar_tricks.reproduce_check import differing_files, main, output_hashes
+from cifar_tricks.__main__ import run
+from cifar_tricks.reproduce_check import differing_files, output_hashes
 
 STAGES = """\
 stages:
@@ -60,16 +61,16 @@ def test_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_are_one_line(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["--keep", str(repository)]) == 2
+    assert run(["reproduce-check", "--keep", str(repository)]) == 2
     assert capsys.readouterr().err.startswith(f"error: --keep {repository}: it is there already")
     # A clone in which make repro fails.
     subprocess.run(["git", "add", "-A"], check=True)
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "one"], check=True)
-    assert main([]) == 2
+    assert run(["reproduce-check"]) == 2
     assert "make repro ended with code 1" in capsys.readouterr().err
     monkeypatch.chdir(repository.parent)
-    assert main([]) == 2
+    assert run(["reproduce-check"]) == 2
     assert capsys.readouterr().err.startswith("error: git ")
 
 
@@ -77,7 +78,7 @@ def test_mistakes_are_one_line(
 def test_verify_on_a_repository_of_any_kind(repository: Path) -> None:
     def verify(*options: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "cifar_tricks.verify", *options],
+            [sys.executable, "-m", "cifar_tricks", "verify", *options],
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
             capture_output=True,
             text=True,

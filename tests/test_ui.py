@@ -84,13 +84,13 @@ def test_links_are_those_that_there_are_runs_for(
         ui.page_links("quick", "")
 
 
-def _ui(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def _ui(folder: Path, *options: str) -> subprocess.Popen[str]:
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "cifar_tricks.ui"],
+        [sys.executable, "-m", "cifar_tricks", "ui", *options],
         cwd=folder,
-        env={**clean, "PYTHONPATH": str(ROOT / "src"), **environment},
+        env={**clean, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -114,7 +114,7 @@ def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)
     port = ui.choose_port("")
-    process = _ui(tmp_path, PORT=str(port))
+    process = _ui(tmp_path, "--port", str(port))
     assert process.stdout
     try:
         lines = list(iter(process.stdout.readline, "Ctrl-C ends it.\n"))

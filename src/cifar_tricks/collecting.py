@@ -1,6 +1,6 @@
 """``make page``: the report of what is finished or on record so far; nothing is trained.
 
-    python -m cifar_tricks.collecting
+    python -m cifar_tricks page
 
 It calls the stages' scripts and leaves ``dvc.lock`` alone: the study is not complete, and DVC would
 train the rest.
@@ -29,15 +29,18 @@ from cifar_tricks.variants import variants
 STAGES = ("evaluate", "exercises", "visualize", "champion", "report")
 
 
-def main() -> int:
-    """Collects what there is and makes the report; returns the exit code."""
-    try:
-        params = load_params()
-        if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
-            raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def make_page() -> int:
+    """Collects what there is and makes the report.
+
+    Returns:
+        The exit code of the first stage that failed.
+
+    Raises:
+        UserError: a mistake in params.yaml, nothing is finished, or a damaged record.
+    """
+    params = load_params()
+    if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
+        raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
     for stage in STAGES:
         print(f"{stage} ...", flush=True)
         if code := subprocess.run([sys.executable, f"stages/{stage}.py"]).returncode:
@@ -95,7 +98,3 @@ def _is_there(params: Params, training: Training, folder: Path, *, test_images: 
     if finished_result(folder) is not None:
         return True
     return params.records == "use" and take_record(training, folder, test_images=test_images)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psutil
 
+from cifar_tricks.claims import AlreadyRunning, sole_writer
+from cifar_tricks.errors import Interrupted, UserError
+
+# As a module: a script names its interpreter by a path that ends when the folder is moved.
+DVC = (sys.executable, "-m", "dvc")
+# Held by what starts DVC, whose own locks would let a second one begin and fail in the middle.
+CLAIMS = Path(".dvc/tmp")
 # A training saves its state within seconds (stopping.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
 
@@ -90,6 +99,29 @@ class Commands:
             time.sleep(0.05)
         for process in held:
             process.kill()
+
+
+@contextlib.contextmanager
+def running_alone(name: str) -> Iterator[Commands]:
+    """Commands that signals end, while nobody else runs the same thing in this folder.
+
+    Args:
+        name: what the user calls it, such as ``make repro``.
+
+    Raises:
+        UserError: it runs here already.
+        Interrupted: a signal ended them.
+    """
+    commands = Commands()
+    try:
+        with sole_writer(CLAIMS / name.replace(" ", "-")), commands.ended_by_signals():
+            yield commands
+    except AlreadyRunning as running:
+        raise UserError(
+            f"{name} runs here already, as process {running.process}: wait for it"
+        ) from running
+    if commands.stopped_by is not None:
+        raise Interrupted(commands.stopped_by, then=f"the next {name} goes on from here")
 
 
 def _lives(process: psutil.Process) -> bool:

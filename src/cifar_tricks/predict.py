@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from cifar_tricks.errors import UserError
@@ -13,24 +10,27 @@ from cifar_tricks.photo import crop_square, read_photo
 from cifar_tricks.schema import choose_from
 
 
-def main(argv: Sequence[str]) -> int:
-    """Prints the classes with their probabilities; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="predict", description=__doc__)
-    parser.add_argument("image", nargs="?", default="", help="a photo")
-    parser.add_argument("--scale", default="", help="of the study; that of params.yaml")
-    args = parser.parse_args(argv)
-    try:
-        if not args.image:
-            raise UserError("no photo given: make predict IMAGE=photo.jpg")
-        params = load_params()
-        scale = args.scale or params.scale
-        if scale not in params.scales:
-            raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
-        picture = read_photo(args.image, min_side=32)
-        print(_told(Path("reports") / scale / "champion", crop_square(picture, 32)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def print_classes(image: str, scale: str) -> int:
+    """Prints the classes with their probabilities.
+
+    Args:
+        image: a photo's path; ``~`` means home.
+        scale: whose best net answers; "" for that of params.yaml.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: no photo, no such scale, or no net of it.
+    """
+    if not image:
+        raise UserError("no photo given: make predict IMAGE=photo.jpg")
+    params = load_params()
+    scale = scale or params.scale
+    if scale not in params.scales:
+        raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
+    picture = read_photo(str(Path(image).expanduser()), min_side=32)
+    print(_told(Path("reports") / scale / "champion", crop_square(picture, 32)))
     return 0
 
 
@@ -54,7 +54,3 @@ def _told(folder: Path, image: object) -> str:
             "any photo gets one of them.",
         ]
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

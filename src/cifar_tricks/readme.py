@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -23,14 +22,20 @@ README_SPEED += ["ten epochs"]
 SPEED = re.compile(r"(<!-- speed -->\n).*?(<!-- end of speed -->)", re.DOTALL)
 
 
-def main() -> int:
-    """Rewrites the blocks; returns the exit code."""
+def write_tables() -> int:
+    """Rewrites the README's blocks.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: a report is missing.
+    """
     try:
         text = README.read_text(encoding="utf-8")
-        write_atomically(README, fill(text).encode())
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise UserError(f"{README} cannot be read: {error.strerror}") from error
+    write_atomically(README, fill(text).encode())
     return 0
 
 
@@ -125,7 +130,3 @@ def _original(row: pd.Series) -> str:
 
 def _signed(value: float) -> str:
     return "—" if pd.isna(value) else f"{value:+.4f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

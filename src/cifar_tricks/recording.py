@@ -17,7 +17,7 @@ from pathlib import Path
 from cifar_tricks.answers import to_answers
 from cifar_tricks.checkpoint import differences
 from cifar_tricks.claims import STATE
-from cifar_tricks.errors import Interrupted, UserError
+from cifar_tricks.errors import UserError, exit_code
 from cifar_tricks.files import project_root
 from cifar_tricks.handover import Record, difference, read_record, write_record
 from cifar_tricks.outcome import SeedResult
@@ -34,16 +34,8 @@ from cifar_tricks.training import ENGINE
 
 def main(argv: list[str]) -> int:
     """Trains what is missing and writes its records; returns the exit code."""
-    try:
-        key, *seeds = argv
-        record_seeds(load_params(), key, [int(seed) for seed in seeds])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as error:
-        print("interrupted; the state is saved, the next run goes on", file=sys.stderr)
-        return int(128 + error.args[0])
-    return 0
+    key, *seeds = argv
+    return exit_code(lambda: record_seeds(load_params(), key, [int(seed) for seed in seeds]))
 
 
 def record_seeds(params: Params, key: str, seeds: list[int]) -> None:

@@ -1,6 +1,6 @@
 """``make repro``: DVC's own `repro`, with independent trainings side by side.
 
-    python -m cifar_tricks.repro --jobs 2
+    python -m cifar_tricks repro --jobs 2
 
 Plain ``dvc repro`` gives the same bytes, one training after the other: the number of threads of a
 training is a parameter and does not depend on the number of jobs.
@@ -8,11 +8,8 @@ training is a parameter and does not depend on the number of jobs.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-import shutil
-import sys
 import time
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +19,7 @@ import yaml
 
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
-from cifar_tricks.claims import AlreadyRunning, sole_writer
-from cifar_tricks.commands import Commands
+from cifar_tricks.commands import DVC, Commands, running_alone
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.params import load_params
@@ -35,8 +31,6 @@ LOCK = Path("dvc.lock")
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
-# Held while it runs; DVC's own locks would let a second one begin and fail in the middle.
-CLAIM = Path(".dvc/tmp/make-repro")
 # The stages after the trainings, in their order.
 AFTERWARDS = (
     "exercises",
@@ -49,42 +43,34 @@ AFTERWARDS = (
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the pipeline and ends with the path of the report; returns DVC's exit code."""
-    parser = argparse.ArgumentParser(prog="make repro", description=__doc__)
-    parser.add_argument("--jobs", default="auto", help="trainings at once; auto: as many as pay")
-    args = parser.parse_args(argv)
-    try:
-        params = load_params()
-        jobs = num_jobs(args.jobs, params)
-        if shutil.which("dvc") is None:
-            raise UserError("dvc is not on the path: make setup, then . .venv/bin/activate")
-        commands = Commands()
-        with sole_writer(CLAIM), commands.ended_by_signals():
-            code = _repro(commands, params, jobs)
-            sort_lock(LOCK, _stage_names(params))
-    except AlreadyRunning as running:
-        message = f"make repro runs here already, as process {running.process}: wait for it"
-        print(f"error: {message}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot write {error.filename or CLAIM}: {error.strerror}", file=sys.stderr)
-        return 2
-    if commands.stopped_by is not None:
-        print("interrupted; the next make repro goes on from here", file=sys.stderr)
-        return 128 + commands.stopped_by
+def reproduce(jobs: str) -> int:
+    """Runs the pipeline and ends with the path of the report.
+
+    Args:
+        jobs: trainings at once: auto, or a number.
+
+    Returns:
+        DVC's exit code.
+
+    Raises:
+        UserError: a mistake in params.yaml or ``jobs``, or it runs here already.
+        Interrupted: a signal came; the states are saved.
+        OSError: the folder cannot be written.
+    """
+    params = load_params()
+    at_once = num_jobs(jobs, params)
+    with running_alone("make repro") as commands:
+        code = _repro(commands, params, at_once)
+        sort_lock(LOCK, _stage_names(params))
     return code
 
 
 def _repro(commands: Commands, params: Params, jobs: int) -> int:
     started = time.time()
-    code = commands.run(["dvc", "repro", "augment", "engine"])
+    code = commands.run([*DVC, "repro", "augment", "engine"])
     if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
         # An earlier run found no weights; DVC takes that for done, so ask the sources again.
-        code = commands.run(["dvc", "repro", "--force", "--single-item", "download"])
+        code = commands.run([*DVC, "repro", "--force", "--single-item", "download"])
     if code == 0:
         code = _train_and_report(commands, params, jobs)
     if code == 0:
@@ -100,13 +86,13 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
             code = _side_by_side(commands, share(trainings, jobs))
             code = code or _side_by_side(commands, [["evaluate", "visualize"], ["exercises"]])
         # A store of MLflow that cannot be reached must not keep `experiment` from being done.
-        return code or commands.run(["dvc", "repro", "--keep-going"])
+        return code or commands.run([*DVC, "repro", "--keep-going"])
     others = [variant for variant in trainings if variant.group != "transfer"]
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
     code = _side_by_side(commands, share(others, jobs)) or commands.run(
-        ["dvc", "repro", "--single-item", *AFTERWARDS]
+        [*DVC, "repro", "--single-item", *AFTERWARDS]
     )
-    return code or commands.run(["dvc", "repro", "--single-item", "transfer"])
+    return code or commands.run([*DVC, "repro", "--single-item", "transfer"])
 
 
 def has_gpu(params: Params) -> bool:
@@ -142,7 +128,7 @@ def num_jobs(given: str, params: Params) -> int:
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
     """Runs each list of stages, the lists at the same time; the first exit code that is not 0."""
     # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
-    command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going"]
+    command = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going"]
     with ThreadPoolExecutor(len(lists)) as pool:
         codes = list(pool.map(lambda stages: commands.run([*command, *stages], lines=True), lists))
     return next((code for code in codes if code), 0)
@@ -213,10 +199,3 @@ def seconds(variant: Variant) -> float:
     recipe = variant.recipe
     images = recipe.num_epochs * recipe.steps_per_epoch * recipe.batch_size
     return 5 + images * total / 35e9
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:  # before anything was begun
-        sys.exit(130)

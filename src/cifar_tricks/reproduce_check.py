@@ -1,6 +1,6 @@
 """``make reproduce-check``: the quick study in two fresh clones, compared byte for byte.
 
-    python -m cifar_tricks.reproduce_check [--keep FOLDER]
+    python -m cifar_tricks reproduce-check [--keep FOLDER]
 
 The clones have other paths, another order of trainings and empty caches; only downloads, which are
 verified, are taken along. Compared is every file of every output of DVC, and ``dvc.lock``.
@@ -8,15 +8,12 @@ verified, are taken along. Compared is every file of every output of DVC, and ``
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from cifar_tricks.errors import UserError
@@ -26,24 +23,25 @@ from cifar_tricks.files import hash_file
 CLONES = {"first": "2", "second clone, ä": "1"}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Clones, runs and compares; returns 0 where all is identical, 1 where something differs."""
-    parser = argparse.ArgumentParser(prog="make reproduce-check", description=__doc__)
-    parser.add_argument("--keep", type=Path, help="make the clones in this new folder and keep it")
-    keep: Path | None = parser.parse_args(argv).keep
-    try:
-        with ExitStack() as stack:
-            if keep is None:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            else:
-                if keep.exists():
-                    raise UserError(f"--keep {keep}: it is there already; name a new folder")
-                folder = keep
-                folder.mkdir(parents=True)
-            return _check(folder.resolve())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def compare_clones(keep: Path | None) -> int:
+    """Clones, runs and compares.
+
+    Args:
+        keep: a new folder that the clones are made in and stay in; None for a temporary one.
+
+    Returns:
+        0 where all is identical, 1 where something differs.
+
+    Raises:
+        UserError: the folder is there already, git fails, or the study does.
+    """
+    if keep is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _check(Path(folder).resolve())
+    if keep.exists():
+        raise UserError(f"--keep {keep}: it is there already; name a new folder")
+    keep.mkdir(parents=True)
+    return _check(keep.resolve())
 
 
 def _check(folder: Path) -> int:
@@ -96,7 +94,7 @@ def _git(*arguments: str) -> str:
 
 def _reproduce(clone: Path, jobs: str) -> None:
     log = clone.with_name(f"{clone.name}.log")
-    command = [sys.executable, "-m", "cifar_tricks.repro", "--jobs", jobs]
+    command = [sys.executable, "-m", "cifar_tricks", "repro", "--jobs", jobs]
     environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
     for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
@@ -128,7 +126,3 @@ def output_hashes(folder: Path) -> dict[str, str]:
                 if file.is_file():
                     found[file.relative_to(folder).as_posix()] = hash_file(file)
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

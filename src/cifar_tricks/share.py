@@ -1,6 +1,6 @@
 """``make share``: trains one's part of a study and puts each seed on record as it ends.
 
-    python -m cifar_tricks.share --seeds 0-2 --jobs 2 model1-adam model2-adam
+    python -m cifar_tricks share --seeds 0-2 --jobs 2 model1-adam model2-adam
 
 The first seed of all variants, then the second, and so on: an even study at any time. What is on
 record is left out, so that several people or machines go on from each other's commits.
@@ -8,7 +8,6 @@ record is left out, so that several people or machines go on from each other's c
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import threading
@@ -17,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cifar_tricks.backbones import used_backbone
-from cifar_tricks.claims import AlreadyRunning, sole_writer
-from cifar_tricks.commands import Commands
+from cifar_tricks.commands import Commands, running_alone
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
 from cifar_tricks.repro import has_gpu, num_jobs
@@ -26,43 +24,39 @@ from cifar_tricks.runs import record_file
 from cifar_tricks.schema import Params, choose_from
 from cifar_tricks.variants import variants
 
-CLAIM = Path(".dvc/tmp/make-share")
 DATA = ("data/cifar10/train.safetensors", "data/augment.done")
 Job = tuple[str, list[int]]
 
 
-def main(argv: Sequence[str]) -> int:
-    """Trains and records; returns the exit code, that of the first job that failed."""
-    parser = argparse.ArgumentParser(prog="make share", description=__doc__)
-    parser.add_argument("--seeds", default="all", help="for example 0-2 or 1,4; default: all")
-    parser.add_argument("--jobs", default="auto", help="trainings at once; auto: as many as pay")
-    parser.add_argument("keys", nargs="*", metavar="KEY", help="variants; default: all")
-    args = parser.parse_args(argv)
-    try:
-        params = load_params()
-        todo = list(jobs(params, args.keys, chosen_seeds(args.seeds, params)))
-        at_once = num_jobs(args.jobs, params)
-        if missing := [path for path in DATA if not Path(path).exists()]:
-            raise UserError(f"{missing[0]} is missing: dvc repro augment")
-        commands = Commands()
-        with sole_writer(CLAIM), commands.ended_by_signals():
-            code = _run(commands, todo, at_once)
-    except AlreadyRunning as running:
-        print(f"error: make share runs here already, as process {running.process}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if commands.stopped_by is not None:
-        print("interrupted; the next make share goes on from here", file=sys.stderr)
-        return 128 + commands.stopped_by
-    paths = [record_file(params.scale, key, seed) for key, seeds in todo for seed in seeds]
+def train_and_record(jobs: str, seeds: str, keys: Sequence[str]) -> int:
+    """Trains and records.
+
+    Args:
+        jobs: trainings at once: auto, or a number.
+        seeds: all, or numbers and ranges such as 0-2,5.
+        keys: variants, also several in one string; none for all.
+
+    Returns:
+        The exit code of the first training that failed.
+
+    Raises:
+        UserError: a mistake in one of them or in params.yaml, no data, or it runs here already.
+        Interrupted: a signal came; the states are saved.
+    """
+    params = load_params()
+    todo = list(planned(params, " ".join(keys).split(), chosen_seeds(seeds, params)))
+    at_once = num_jobs(jobs, params)
+    if missing := [path for path in DATA if not Path(path).exists()]:
+        raise UserError(f"{missing[0]} is missing: dvc repro augment")
+    with running_alone("make share") as commands:
+        code = _run(commands, todo, at_once)
+    paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")
     return code
 
 
-def jobs(params: Params, keys: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
+def planned(params: Params, keys: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
     """What to train, in this order: seed by seed on a CPU, all seeds of a variant at once on a GPU.
 
     Raises:
@@ -116,7 +110,3 @@ def _run(commands: Commands, todo: list[Job], at_once: int) -> int:
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(work, todo))
     return failed[0] if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

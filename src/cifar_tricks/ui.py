@@ -1,7 +1,4 @@
-"""``make ui``: MLflow's pages about the logged runs, for this machine only.
-
-The environment variable ``PORT`` chooses the port; without it, it is the first free one from 5000.
-"""
+"""``make ui``: MLflow's pages about the logged runs, for this machine only."""
 
 from __future__ import annotations
 
@@ -40,14 +37,22 @@ SERVER_ENVIRONMENT = {
 }
 
 
-def main() -> int:
-    """Starts the pages, prints their links and waits; returns the exit code."""
+def show_runs(port: str) -> int:
+    """Starts the pages, prints their links and waits for Ctrl-C.
+
+    Args:
+        port: a number; "" for the first free one from 5000.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: a mistake in params.yaml or ``port``, no runs are logged, or no server starts.
+    """
+    free = choose_port(port)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _show(load_params().scale)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _show(load_params().scale, free)
     except KeyboardInterrupt:
         return 0
 
@@ -57,7 +62,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show(scale: str) -> int:
+def _show(scale: str, port: int) -> int:
     store = find_store()
     track_interrupted(scale)
     if not store.exists:
@@ -65,7 +70,6 @@ def _show(scale: str) -> int:
     if store.uri.startswith(("http://", "https://")):
         _print_links(page_links(scale, store.name.rstrip("/")))
         return 0
-    port = choose_port(os.environ.get("PORT", ""))
     links = page_links(scale, f"http://{HOST}:{port}")
     server = _start(store, port)
     try:
@@ -174,7 +178,3 @@ def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
 def _print_links(links: dict[str, str]) -> None:
     for shown, link in links.items():
         print(f"\n{shown}:\n  {link}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """``make verify``: reads every byte that the study keeps and compares it with its hash.
 
-    python -m cifar_tricks.verify [--repair]
+    python -m cifar_tricks verify [--repair]
 
 DVC itself takes a file whose size and time it knows for intact, and a read-only object of its cache
 always; so neither ``dvc status`` nor ``dvc checkout`` finds a flipped bit.
@@ -8,19 +8,17 @@ always; so neither ``dvc status`` nor ``dvc checkout`` finds a flipped bit.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from cifar_tricks.arrays import read_arrays
 from cifar_tricks.cifar10 import CIFAR10
 from cifar_tricks.claims import DESCRIPTION, STATE
+from cifar_tricks.commands import DVC
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root, restored
 from cifar_tricks.handover import read_record
@@ -32,17 +30,20 @@ from cifar_tricks.store import find_store
 from cifar_tricks.verification import Verification, check_cache, check_output, shown
 
 
-def main(argv: Sequence[str]) -> int:
-    """Checks everything; returns 0 where all is sound, 1 where something is not."""
-    parser = argparse.ArgumentParser(prog="make verify", description=__doc__)
-    parser.add_argument("--repair", action="store_true", help="make good what can be made good")
-    repair = parser.parse_args(argv).repair
+def report_damage(repair: bool) -> int:
+    """Checks everything and prints what is damaged.
+
+    Args:
+        repair: whether to make good what can be made good.
+
+    Returns:
+        0 where all was sound, 1 where something was not.
+
+    Raises:
+        UserError: this is no DVC repository, or its dvc.lock cannot be read.
+    """
     started = time.monotonic()
-    try:
-        verification = verify()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    verification = verify()
     for damage in verification.damages.values():
         print(f"{damage.path}: {damage.what}; {damage.remedy}")
     print(
@@ -169,9 +170,5 @@ def _repair(verification: Verification) -> None:
         if damage.delete:
             damage.path.unlink(missing_ok=True)
     print("deleted what can be made anew; dvc checkout:", flush=True)
-    code = subprocess.run(["dvc", "checkout", "--force"]).returncode
+    code = subprocess.run([*DVC, "checkout", "--force"]).returncode
     print("make verify again; what is still missing is made by: dvc repro" if code else "restored")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -182,11 +182,14 @@ def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> Non
 
 
 @pytest.mark.fault("disk")
-def test_make_repro_tells_that_it_cannot_write(workplace: Path) -> None:  # noqa: F811
+def test_make_repro_tells_that_it_cannot_write(
+    workplace: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path(".dvc").mkdir()
     Path(".dvc/tmp").write_text("a file in the way")
-    process = stage("-c", "import sys; sys.path[:0] = ['src']; import cifar_tricks.repro as r;"
-                    "sys.exit(r.main([]))")  # fmt: skip
+    monkeypatch.setenv("PYTHONPATH", "src")
+    process = stage("-m", "cifar_tricks", "repro")
     output = process.communicate()[0]
     assert process.returncode == 2
     assert output.startswith("error: cannot write .dvc/tmp") and output.count("\n") == 1

@@ -51,7 +51,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_pipeline, "PARAMS", whole_matrix())
         repository = Repository(tmp_path_factory.mktemp("a large study"))
-    command = (sys.executable, "-m", "cifar_tricks.repro", "--jobs", "2")
+    command = (sys.executable, "-m", "cifar_tricks", "repro", "--jobs", "2")
     process = Started(repository.folder, *command, PYTHONPATH=str(repository.folder / "src"))
     code, output = process.end(seconds=2400)
     assert code == 0, output[-3000:]
@@ -129,8 +129,8 @@ def test_memory_does_not_grow_with_the_seeds(workplace: Path, record_property: R
 @pytest.mark.fault("load")
 def test_a_hundred_readers_at_once(study: Repository, record_property: Record) -> None:
     port = choose_port("")
-    more = {"PORT": str(port), "PYTHONPATH": str(study.folder / "src")}
-    server = Started(study.folder, sys.executable, "-m", "cifar_tricks.ui", **more)
+    command = (sys.executable, "-m", "cifar_tricks", "ui", "--port", str(port))
+    server = Started(study.folder, *command, PYTHONPATH=str(study.folder / "src"))
     try:
         for _ in range(1200):
             if "Ctrl-C ends it" in server.output:

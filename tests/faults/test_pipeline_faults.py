@@ -80,7 +80,7 @@ class Started:
 
 
 def make_repro(folder: Path) -> Started:
-    command = (sys.executable, "-m", "cifar_tricks.repro", "--jobs", "2")
+    command = (sys.executable, "-m", "cifar_tricks", "repro", "--jobs", "2")
     return Started(folder, *command, PYTHONPATH=str(folder / "src"))
 
 
@@ -263,7 +263,7 @@ def flip(path: Path) -> None:
 
 
 def verify(repository: Repository, *options: str) -> tuple[int, str]:  # noqa: F811
-    command = (sys.executable, "-m", "cifar_tricks.verify", *options)
+    command = (sys.executable, "-m", "cifar_tricks", "verify", *options)
     process = Started(repository.folder, *command, PYTHONPATH=str(repository.folder / "src"))
     code, output = process.end(seconds=120)
     assert "Traceback" not in output, output

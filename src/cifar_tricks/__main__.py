@@ -1,0 +1,143 @@
+"""The one door: ``python -m cifar_tricks COMMAND``; the Makefile only calls it.
+
+Nothing is imported before its command is known: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cifar_tricks.errors import UserError, exit_code
+
+Option = tuple[str, dict[str, Any]]
+
+JOBS: Option = ("--jobs", {"default": "auto", "help": "trainings at once; auto: as many as pay"})
+# By name: what it does in one line, the function that does it, and that one's arguments.
+COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
+    "repro": ("the whole study: data, trainings, report", "repro.reproduce", [JOBS]),
+    "share": (
+        "train one's part of the study and put it on record",
+        "share.train_and_record",
+        [
+            JOBS,
+            ("--seeds", {"default": "all", "help": "for example 0-2 or 1,4; default: all"}),
+            ("keys", {"nargs": "*", "metavar": "KEY", "help": "variants; default: all"}),
+        ],
+    ),
+    "page": (
+        "the report of what is trained or on record so far; trains nothing",
+        "collecting.make_page",
+        [],
+    ),
+    "verify": (
+        "compare every byte that is kept with its hash",
+        "verify.report_damage",
+        [("--repair", {"action": "store_true", "help": "make good what can be made good"})],
+    ),
+    "reproduce-check": (
+        "two fresh clones, the quick study in each: are all bytes the same?",
+        "reproduce_check.compare_clones",
+        [("--keep", {"type": Path, "help": "make the clones in this new folder and keep it"})],
+    ),
+    "ui": (
+        "compare the runs in MLflow, on 127.0.0.1",
+        "ui.show_runs",
+        [("--port", {"default": "", "help": "default: the first free one from 5000"})],
+    ),
+    "predict": (
+        "what the best net takes a photo for",
+        "predict.print_classes",
+        [
+            ("image", {"nargs": "?", "default": "", "help": "a photo"}),
+            ("--scale", {"default": "", "help": "of the study; default: that of params.yaml"}),
+        ],
+    ),
+    "readme": (
+        "write the README's tables of results from the committed reports",
+        "readme.write_tables",
+        [],
+    ),
+}
+
+
+class _Wide(argparse.HelpFormatter):
+    """A line for each command and option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=20, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Wide, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} -h lists what is valid")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        argv: its name and its options.
+
+    Returns:
+        The exit code: 2 for a mistake, which is told in one line.
+    """
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="python -m cifar_tricks",
+        description="Which training tricks help a small CIFAR-10 net?",
+        epilog="COMMAND -h lists the options of a command.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
+    for name, (summary, _, options) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        for option, settings in options:
+            command.add_argument(option, **settings)
+    if argv and argv[0] not in {*COMMANDS, "-h", "--help"}:
+        raise UserError(f"{argv[0]}: no such command; {_nearest(argv[0], list(COMMANDS))}")
+    given, unknown = parser.parse_known_args(argv)
+    if given.command is None:
+        parser.print_help()
+        return 0
+    if unknown:
+        raise UserError(_unknown(unknown[0], given.command))
+    values = vars(given)
+    module, function = COMMANDS[values.pop("command")][1].split(".")
+    code: int = getattr(import_module(f"cifar_tricks.{module}"), function)(**values)
+    return code
+
+
+def _unknown(argument: str, command: str) -> str:
+    if not argument.startswith("-"):
+        return f"{argument}: one argument too many for {command}"
+    valid = [name for name, _ in COMMANDS[command][2] if name.startswith("-")]
+    return f"{argument}: no such option of {command}; {_nearest(argument, [*valid, '--help'])}"
+
+
+def _nearest(given: str, valid: Sequence[str]) -> str:
+    close = get_close_matches(given.partition("=")[0], valid, n=1)
+    return f"{f'did you mean {close[0]}? ' if close else ''}valid: {', '.join(valid)}"
+
+
+def main() -> NoReturn:
+    """What the shell calls."""
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The one door: what it lists, what it refuses, and that every command behind it is there."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+from conftest import ROOT
+
+from cifar_tricks.__main__ import COMMANDS, run
+
+
+def door(*arguments: str, code: int = 0) -> str:
+    """Output and messages of `python -m cifar_tricks`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cifar_tricks", *arguments],
+        cwd=ROOT / "src",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def test_help_has_a_line_for_each_command_and_imports_nothing_large() -> None:
+    lines = [line.split() for line in door("--help").splitlines() if line.startswith("    ")]
+    assert [(line[0], " ".join(line[1:])) for line in lines] == [
+        (name, summary) for name, (summary, _, _) in COMMANDS.items()
+    ]
+    program = "import sys; from cifar_tricks.__main__ import run; run(['repro', '-x']); "
+    program += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "src", capture_output=True, text=True
+    ).stdout.split()
+    assert not {"torch", "mlflow", "dvc", "numpy", "pydantic"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_its_options(name: str) -> None:
+    """Its `-h` lists them, and they are the arguments of its function."""
+    _, target, options = COMMANDS[name]
+    module, function = target.split(".")
+    parameters = inspect.signature(getattr(import_module(f"cifar_tricks.{module}"), function))
+    assert {option.lstrip("-") for option, _ in options} == set(parameters.parameters)
+    shown = door(name, "-h")
+    assert all(option in shown or option.upper() in shown for option, _ in options[:-1])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("reprp", "reprp: no such command; did you mean repro? valid: repro, share,"),
+        ("--jobs 2", "--jobs: no such command; valid: repro"),
+        ("repro --job 2", "--job: no such option of repro; did you mean --jobs? valid: --jobs"),
+        ("repro --jobs", "argument --jobs: expected one argument"),
+        ("repro --jobs 0", "JOBS = 0: valid: auto, or a whole number from 1"),
+        ("share --seed=0-2", "--seed=0-2: no such option of share; did you mean --seeds?"),
+        ("predict a b", "b: one argument too many for predict"),
+        ("ui --port 70000", "PORT = 70000: valid: 1 to 65535"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    given: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run(given.split()) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: {message}") and told.err.count("\n") == 1
+    assert told.out == ""
