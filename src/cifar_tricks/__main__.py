@@ -71,7 +71,7 @@ class _Wide(argparse.HelpFormatter):
     """A line for each command and option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=20, width=100)
+        super().__init__(prog, max_help_position=24, width=100)
 
 
 class Parser(argparse.ArgumentParser):
