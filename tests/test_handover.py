@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from test_study import edit, workplace  # noqa: F401
@@ -14,15 +16,19 @@ from test_study import edit, workplace  # noqa: F401
 from cifar_tricks import collecting, recording, share
 from cifar_tricks.__main__ import run as command
 from cifar_tricks.answers import from_answers, to_answers
+from cifar_tricks.arithmetic import output_size
 from cifar_tricks.calibration import calibrate
 from cifar_tricks.errors import UserError
-from cifar_tricks.handover import read_record
+from cifar_tricks.handover import read_record, unknown_name
 from cifar_tricks.params import load_params
+from cifar_tricks.recipe import MOVED, Call
 from cifar_tricks.recording import record_seeds
+from cifar_tricks.resume import code_hash
 from cifar_tricks.runs import read_history, read_run, record_file, signed, to_json
 from cifar_tricks.scores import Score
 from cifar_tricks.scoring import score_variants
 from cifar_tricks.study import train_variant
+from cifar_tricks.variants import Variant, variants
 
 KEY = "model2-dropout"
 RECORD = record_file("quick", KEY, 0)
@@ -98,6 +104,62 @@ def test_a_record_of_other_data_or_another_engine_is_left_alone(
     train_variant(load_params(), KEY)
     assert f"is not taken over: {field}" in capsys.readouterr().out
     assert not read_run("quick", KEY).seeds[0].origin.recorded
+
+
+def test_every_record_is_of_a_recipe_that_params_yaml_plans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    paths = [path for path in Path("records").rglob("*") if path.is_file()]
+    assert len(paths) >= 149
+    for path in paths:
+        run = read_record(path).run
+        backbone = run.model if run.group == "transfer" else None
+        planned = planned_variants(run.scale, backbone)[run.key]
+        assert run.recipe == json.loads(json.dumps(asdict(planned.recipe))), path
+        assert unknown_name(run.recipe) == "", path
+
+
+@cache
+def planned_variants(scale: str, backbone: str | None) -> dict[str, Variant]:
+    return variants(load_params(ROOT / "params.yaml"), scale, backbone=backbone)
+
+
+def test_a_record_that_calls_what_is_not_here_is_left_alone(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(RECORD.read_bytes())
+    del content["sha256"]
+    gone = {"target": "cifar_tricks.features.frozen_feature", "arguments": {}}
+    content["run"]["recipe"]["batch_transforms"] = [gone]
+    RECORD.write_bytes(to_json(signed(content)))
+    train_variant(load_params(), KEY)
+    assert (
+        f"{RECORD} is not taken over: recipe.batch_transforms.0.target = {gone['target']}: not in "
+        "this version; did you mean cifar_tricks.features.frozen_features? valid: "
+    ) in capsys.readouterr().out
+    assert not read_run("quick", KEY).seeds[0].origin.recorded
+    assert json.loads(RECORD.read_bytes())["run"]["recipe"]["batch_transforms"] == [gone]
+
+
+def test_a_name_on_record_outlives_a_move_of_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call("cifar_tricks.features.frozen_features", {"cache_gb": 1.0})
+    recipe = planned_variants("full", None)["transfer-resnet18"].recipe
+    before = code_hash(recipe)
+    monkeypatch.setitem(MOVED, call.target, "cifar_tricks.arithmetic.output_size")
+    assert call.resolve() is output_size
+    # Only what the hash covers has changed, not what is written of the recipe.
+    assert asdict(call)["target"] == "cifar_tricks.features.frozen_features"
+    assert code_hash(recipe) != before
+    monkeypatch.setitem(MOVED, call.target, "cifar_tricks.gone.frozen_features")
+    with pytest.raises(RuntimeError, match=r"no source of cifar_tricks\.gone in "):
+        code_hash(recipe)
+
+
+def test_the_hash_of_no_code_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cifar_tricks.resume.PACKAGE", tmp_path / "cifar_tricks")
+    with pytest.raises(RuntimeError, match=r"no source of cifar_tricks\.models, .*study in "):
+        code_hash(planned_variants("quick", None)["model1-baseline"].recipe)
 
 
 @pytest.mark.fault("damage", tried=44)

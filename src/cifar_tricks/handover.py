@@ -18,6 +18,7 @@ from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.outcome import Run, SeedResult
 from cifar_tricks.publish import keep_result
+from cifar_tricks.recipe import MOVED
 from cifar_tricks.resume import Training
 from cifar_tricks.runs import (
     ANSWERS,
@@ -28,7 +29,9 @@ from cifar_tricks.runs import (
     signed,
     to_json,
 )
+from cifar_tricks.schema import choose_from, printable
 from cifar_tricks.training import ENGINE
+from cifar_tricks.tricks import trick_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +118,37 @@ def difference(record: Record, training: Training, *, test_images: int) -> str:
         test_images: how many there are to answer.
     """
     run = record.run
+    if unknown := unknown_name(run.recipe):
+        return unknown
     found = {"recipe": run.recipe, "seed": record.seed, "data": run.data}
     found |= {"engine": record.result.origin.engine, "test_images": record.answers.get("images")}
     wanted = {"recipe": asdict(training.variant.recipe), "seed": training.seed}
     wanted |= {"data": training.data_hashes(), "engine": ENGINE, "test_images": test_images}
     return differences(found, wanted)
+
+
+def unknown_name(value: Any, where: str = "recipe") -> str:
+    """Says what a recipe calls that this version of the package does not have, "" for nothing.
+
+    Args:
+        value: a recipe as JSON values, or a part of it.
+        where: the keys that lead here.
+    """
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    for key, part in value.items() if isinstance(value, dict) else ():
+        place = f"{where}.{key}"
+        if key == "target" and isinstance(part, str) and not _is_known(part):
+            return f"{place} = {printable(part)}: not in this version; {choose_from(part, MOVED)}"
+        if unknown := unknown_name(part, place):
+            return unknown
+    return ""
+
+
+def _is_known(target: str) -> bool:
+    tricks = {f"cifar_tricks.tricks.{name}" for name in trick_names()}
+    ours = target.startswith("cifar_tricks.")
+    return not ours or target in MOVED or target.rpartition(".")[0] in tricks
 
 
 def take_record(training: Training, folder: Path, *, test_images: int) -> bool:

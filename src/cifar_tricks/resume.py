@@ -102,8 +102,14 @@ class Training:
 
 def code_hash(recipe: AnyRecipe) -> str:
     """sha256 over the source of every module of this package that the training needs: the loop, and
-    what the recipe calls, with all that these import. The same whatever else a process loads."""
-    wanted = ["cifar_tricks.study", *(call.target.rpartition(".")[0] for call in recipe.calls())]
+    what the recipe calls, with all that these import. The same whatever else a process loads.
+
+    Raises:
+        RuntimeError: the source of one of these is not here: a hash of less would agree with any.
+    """
+    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
+    roots = {"cifar_tricks.study", *(name for name in called if name.startswith("cifar_tricks."))}
+    wanted = list(roots)
     sources: dict[str, bytes] = {}
     while wanted:
         name = wanted.pop()
@@ -112,6 +118,8 @@ def code_hash(recipe: AnyRecipe) -> str:
         if name not in sources and name.split(".")[0] == PACKAGE.name and path.is_file():
             sources[name] = path.read_bytes()
             wanted += _imports(sources[name])
+    if missing := sorted(roots - sources.keys()):
+        raise RuntimeError(f"no source of {', '.join(missing)} in {PACKAGE}")
     digest = hashlib.sha256()
     for name, source in sorted(sources.items()):
         digest.update(name.encode() + source)
