@@ -67,18 +67,13 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
 }
 
 
-class _Wide(argparse.HelpFormatter):
-    """A line for each command and option."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=24, width=100)
-
-
 class Parser(argparse.ArgumentParser):
     """Tells a mistake in one line."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Wide, **settings)
+        super().__init__(
+            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {self.prog} -h lists what is valid")
@@ -97,14 +92,13 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser = Parser(
-        prog="python -m cifar_tricks",
-        description="Which training tricks help a small CIFAR-10 net?",
-        epilog="COMMAND -h lists the options of a command.",
+    lines = [f"    {name:<18}{summary}" for name, (summary, _, _) in COMMANDS.items()]
+    parser = Parser(prog="python -m cifar_tricks", epilog="\n".join(["commands:", *lines]))
+    commands = parser.add_subparsers(
+        metavar="COMMAND", dest="command", help="COMMAND -h lists its options"
     )
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
     for name, (summary, _, options) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(name, description=summary)
         for option, settings in options:
             command.add_argument(option, **settings)
     if argv and argv[0] not in {*COMMANDS, "-h", "--help"}:
