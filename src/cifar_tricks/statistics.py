@@ -1,4 +1,4 @@
-"""Intervals and tests for runs that are paired by their seed; scipy and statsmodels compute them.
+"""Intervals and tests for runs that are paired by their seed; scipy has the distributions.
 
 Nothing here knows of nets or files: numbers in, numbers out. docs/decisions/statistics.md gives the
 reasons for each choice.
@@ -12,9 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -161,9 +158,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    if not len(p_values):
-        return []
-    return [float(p) for p in multipletests(p_values, alpha=ALPHA, method="holm")[1]]
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values)
+    # The least p-value counts for all of them, the next for one fewer, and none for less than the
+    # one before it.
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted.tolist()
 
 
 def mcnemar(ours_right: np.ndarray, theirs_right: np.ndarray) -> McNemar:
@@ -185,10 +187,13 @@ def mcnemar(ours_right: np.ndarray, theirs_right: np.ndarray) -> McNemar:
         raise ValueError(f"shapes differ: {ours_right.shape} and {theirs_right.shape}")
     only_ours = int((ours_right & ~theirs_right).sum())
     only_theirs = int((theirs_right & ~ours_right).sum())
-    exact = only_ours + only_theirs <= MAX_EXACT_DISCORDANT
-    # The concordant cells do not matter.
-    found = mcnemar_test([[0, only_ours], [only_theirs, 0]], exact=exact)
-    return McNemar(only_ours=only_ours, only_theirs=only_theirs, p_value=float(found.pvalue))
+    discordant = only_ours + only_theirs
+    if discordant <= MAX_EXACT_DISCORDANT:
+        p_value = min(1.0, 2 * stats.binom.cdf(min(only_ours, only_theirs), discordant, 0.5))
+    else:
+        statistic = (abs(only_ours - only_theirs) - 1) ** 2 / discordant
+        p_value = stats.chi2.sf(statistic, 1)
+    return McNemar(only_ours=only_ours, only_theirs=only_theirs, p_value=float(p_value))
 
 
 def wilson(right: int, total: int) -> Interval:
@@ -196,5 +201,5 @@ def wilson(right: int, total: int) -> Interval:
 
     Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
-    low, high = proportion_confint(right, total, alpha=1 - CONFIDENCE, method="wilson")
-    return Interval(low=float(low), high=float(high))
+    found = stats.binomtest(right, total).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(low=float(found.low), high=float(found.high))
