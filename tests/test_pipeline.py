@@ -17,7 +17,6 @@ import psutil
 import pytest
 import torch
 import torchvision
-import yaml
 from conftest import ROOT, write_data
 from PIL import Image
 from ruamel.yaml import YAML
@@ -189,21 +188,22 @@ def test_the_order_in_which_trainings_finish_leaves_no_trace(
     repository: Repository, tmp_path: Path
 ) -> None:
     lock = repository.folder / "dvc.lock"
-    recorded = yaml.safe_load(repository.lock)
+    yaml = YAML()
+    recorded = yaml.load(repository.lock)
     stages = set(recorded["stages"])
     files = []
     for names in (list(recorded["stages"]), sorted(stages, reverse=True)):
         recorded["stages"] = {name: recorded["stages"][name] for name in names}
         recorded["stages"]["train@gone"] = {"cmd": "python"}  # a net since removed
         files.append(tmp_path / f"{len(files)}.lock")
-        files[-1].write_text(yaml.safe_dump(recorded, sort_keys=False))
+        yaml.dump(recorded, files[-1])
         del recorded["stages"]["train@gone"]
         sort_lock(files[-1], stages)
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert yaml.safe_load(files[0].read_text()) == recorded
+    assert yaml.load(files[0]) == recorded
 
     sort_lock(lock, stages)
-    assert list(yaml.safe_load(repository.lock)["stages"]) == sorted(stages)
+    assert list(yaml.load(repository.lock)["stages"]) == sorted(stages)
     assert repository.repro() == set()
     before = repository.lock
     sort_lock(lock, stages)

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.files import is_running, write_atomically
+from cifar_tricks.files import write_atomically
 
 STATE = "state.safetensors"
 DESCRIPTION = "about.json"
@@ -61,7 +62,7 @@ def sole_writer(folder: Path) -> Iterator[Path]:
             break
         except Timeout as error:
             process, _, checkout = _read_holder(holder)
-            if process.isdecimal() and is_running(int(process)):
+            if process.isdecimal() and psutil.pid_exists(int(process)):
                 raise AlreadyRunning(process, checkout) from error
             # Somebody only looks whether it is free, or has not written its id yet.
             time.sleep(0.05)

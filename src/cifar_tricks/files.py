@@ -8,6 +8,8 @@ import platform
 import threading
 from pathlib import Path
 
+import psutil
+
 from cifar_tricks.errors import UserError
 
 
@@ -93,19 +95,8 @@ def _remove_stale(path: Path) -> None:
     for stale in path.parent.iterdir():
         if stale.name.startswith(start):
             process = stale.name.removeprefix(start).partition("-")[0]
-            if process.isdecimal() and not is_running(int(process)):
+            if process.isdecimal() and not psutil.pid_exists(int(process)):
                 stale.unlink(missing_ok=True)
-
-
-def is_running(process: int) -> bool:
-    """Whether a process with this id lives on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
 
 
 def restored(path: Path | str) -> str:

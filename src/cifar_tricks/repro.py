@@ -15,7 +15,7 @@ from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
 
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
@@ -163,7 +163,7 @@ def sort_lock(path: Path, stages: Container[str]) -> None:
 
 
 def _stage_names(params: Params) -> set[str]:
-    document = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))
+    document = YAML(typ="safe").load(Path("dvc.yaml"))
     return {*document["stages"], *(stage_name(variant) for variant in variants(params).values())}
 
 
