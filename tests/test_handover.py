@@ -18,16 +18,16 @@ from cifar_tricks.__main__ import run as command
 from cifar_tricks.answers import from_answers, to_answers
 from cifar_tricks.arithmetic import output_size
 from cifar_tricks.calibration import calibrate
-from cifar_tricks.errors import UserError
+from cifar_tricks.errors import Interrupted, UserError
 from cifar_tricks.handover import read_record, unknown_name
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import MOVED, Call
 from cifar_tricks.recording import record_seeds
 from cifar_tricks.resume import code_hash
-from cifar_tricks.runs import read_history, read_run, record_file, signed, to_json
+from cifar_tricks.runs import HISTORY, read_history, read_run, record_file, signed, to_json
 from cifar_tricks.scores import Score
 from cifar_tricks.scoring import score_variants
-from cifar_tricks.study import train_variant
+from cifar_tricks.study import claimed, plan, train_missing, train_variant
 from cifar_tricks.variants import Variant, variants
 
 KEY = "model2-dropout"
@@ -61,6 +61,26 @@ def test_a_record_gives_the_same_results_as_the_training(recorded: Path) -> None
     assert (from_record.predictions == from_weights.predictions).all()
     assert (from_record.accuracy, from_record.loss) == (from_weights.accuracy, from_weights.loss)
     assert from_record.calibration.error == from_weights.calibration.error
+
+
+@pytest.mark.fault("signal")
+def test_a_record_that_was_taken_over_does_not_stop_an_interrupted_training(
+    recorded: Path,
+) -> None:
+    """Its curves grow where those of the record were."""
+    params = load_params()
+    collecting.collect(params, KEY)  # leaves what it took over in resume/
+    edit("records: use", "records: ignore")
+    params, answers = load_params(), iter([False, False, True])
+    planned = plan(params, KEY, [0])
+    with claimed(planned) as folders, pytest.raises(Interrupted):
+        train_missing(params, planned, folders, lambda: next(answers))
+    grown = (folders[0] / HISTORY).read_text()
+    train_variant(params, KEY)
+    run = read_run("quick", KEY)
+    assert not run.seeds[0].origin.recorded
+    assert read_history(run, 0).startswith(grown) and len(grown.splitlines()) > 2
+    assert not list(Path("runs/quick", KEY).rglob("answers.json"))
 
 
 def test_only_the_seeds_without_a_record_are_trained(
@@ -228,10 +248,10 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     record_seeds(params, KEY, [2])
     with monkeypatch.context() as patch:
         patch.setattr("cifar_tricks.study.train_seeds", None)
-        assert collecting.collect(params, KEY) == 2
+        assert collecting.collecting.collect(params, KEY) == 2
         assert list(read_run("quick", KEY).seeds) == [0, 2]
         before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
-        assert collecting.collect(params, KEY) == 2
+        assert collecting.collecting.collect(params, KEY) == 2
         assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [True, False]
@@ -240,10 +260,10 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     shutil.rmtree(folder)
     RECORD.rename("kept.json")
     record_seeds(params, KEY, [0])
-    assert collecting.collect(params, KEY) == 2
+    assert collecting.collecting.collect(params, KEY) == 2
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [False, False]
-    assert collecting.collect(params, "model1-adam") == 0
+    assert collecting.collecting.collect(params, "model1-adam") == 0
     assert not Path("runs/quick/model1-adam").exists()
     assert not list(Path("resume").glob("model1-adam*"))
 

@@ -1,5 +1,6 @@
 """A variant's folder, as other tools rely on it; kill -9 and the lock, with real processes."""
 
+import contextlib
 import csv
 import json
 import os
@@ -7,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -206,6 +209,27 @@ def outputs(folder: Path) -> dict[str, bytes]:
     }
 
 
+@contextlib.contextmanager
+def watched(pattern: str) -> Iterator[set[str]]:
+    """What whoever reads a file again and again sees in it."""
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            for path in Path().glob(pattern):
+                with contextlib.suppress(FileNotFoundError):  # published in between
+                    seen.add(path.read_text())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.fault("signal")
 def test_an_interrupted_training_is_resumed_to_the_same_bytes(
@@ -217,20 +241,26 @@ def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     # A state is saved rarely by default; here often, so that kill -9 finds one.
     study = Path("src/cifar_tricks/training.py")
     study.write_text(study.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05"))
+    history = "resume/*/history.csv"
     process = stage("stages/train.py", key)
     deadline = time.monotonic() + 60
-    while not list(Path("resume").glob("*/state.safetensors")) and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(kind)
-    output, _ = process.communicate(timeout=30)
+    with watched(history) as seen:
+        while not list(Path("resume").glob("*/state.safetensors")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(kind)
+        output, _ = process.communicate(timeout=30)
     expected = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[kind]
     assert process.returncode == expected, output
     assert "Traceback" not in output
     assert not Path("runs").exists()
-    again = stage("stages/train.py", key)
-    resumed, _ = again.communicate(timeout=120)
+    with watched(history) as seen_again:
+        again = stage("stages/train.py", key)
+        resumed, _ = again.communicate(timeout=120)
     assert again.returncode == 0, resumed
+    whole_history = Path(f"runs/quick/{key}/seed=0/history.csv").read_text()
+    assert seen and len(seen_again) > 2
+    assert all(whole_history.startswith(text) and text.endswith("\n") for text in seen | seen_again)
     first_step = int(resumed.split("step ")[1].split("/")[0])
     assert first_step > 1, resumed
     interrupted = outputs(Path("runs"))

@@ -60,12 +60,13 @@ def adopt_file(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
     """Write a file that is at any moment either absent, the old one or the whole new one.
 
     Args:
         path: where to; missing parent folders are created.
         data: the content.
+        durably: whether it must survive a power cut, which takes some milliseconds.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
@@ -75,7 +76,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path)
         temporary.write_bytes(data)
-        adopt_file(temporary, path)
+        if durably:
+            adopt_file(temporary, path)
+        else:
+            temporary.replace(path)
     except OSError as error:
         size = f" ({len(data)} bytes)" if error.errno == errno.ENOSPC else ""
         raise UserError(f"cannot write {path}{size}: {error.strerror or error}") from error

@@ -101,8 +101,13 @@ def read_run(scale: str, key: str) -> Run:
         raise UserError(f"{path} is damaged; {restored(path)}") from error
 
 
-def write_history(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+def write_history(path: Path, rows: Iterable[Mapping[str, Any]], *, durably: bool = True) -> str:
     """Writes learning curves as CSV; floats keep all their digits.
+
+    Args:
+        path: the file.
+        rows: with the columns HISTORY_COLUMNS.
+        durably: see :func:`write_atomically`.
 
     Returns:
         The sha256 of the file.
@@ -112,7 +117,7 @@ def write_history(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     content = text.getvalue().encode()
-    write_atomically(path, content)
+    write_atomically(path, content, durably=durably)
     return hashlib.sha256(content).hexdigest()
 
 

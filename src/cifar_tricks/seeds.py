@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -16,9 +17,10 @@ from cifar_tricks.claims import STATE
 from cifar_tricks.console import TrainingDisplay
 from cifar_tricks.data import TrainingData, make_training_data
 from cifar_tricks.errors import UserError
-from cifar_tricks.publish import keep_result, log_times, seed_result
+from cifar_tricks.progress import Progress
+from cifar_tricks.publish import RESULT, keep_result, log_times, seed_result
 from cifar_tricks.resume import Training
-from cifar_tricks.runs import HISTORY, WEIGHTS, write_history
+from cifar_tricks.runs import ANSWERS, HISTORY, WEIGHTS, write_history
 from cifar_tricks.streams import open_stream
 from cifar_tricks.training import Fitted, Task, fit
 
@@ -57,8 +59,15 @@ def train_seeds(
     first, _ = trainings[0]
     started = time.time()
     displays, by_seed = {}, {training.seed: (training, folder) for training, folder in trainings}
-    for place, seed in enumerate(by_seed):
+    watches = {}
+    for place, (seed, (_, folder)) in enumerate(by_seed.items()):
         displays[seed] = TrainingDisplay(first.variant, seed, place=place)
+        watches[seed] = _Watch(folder)
+
+    def on_step(seed: int, progress: Progress) -> None:
+        displays[seed](progress)
+        watches[seed](progress)
+
     try:
         for task, fitted in fit(
             first.variant.recipe,
@@ -66,7 +75,7 @@ def train_seeds(
             device=first.device,
             open_stream=partial(open_stream, graphs=graphs),
             on_prepare=lambda seed, done, total: displays[seed].prepare(done, total),
-            on_step=lambda seed, progress: displays[seed](progress),
+            on_step=on_step,
             should_stop=stop_requested,
         ):
             displays[task.seed].close()
@@ -80,6 +89,25 @@ def train_seeds(
             f"the GPU's memory ran out with {count} of {first.variant.key} at once; the states "
             "saved so far are kept; set gpu.seeds_at_once in params.yaml to fewer, or free the GPU"
         ) from error
+
+
+class _Watch:
+    """Shows the learning curves so far in the folder of a state, for whoever watches a training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.num_rows = folder, 0
+        # A result that was taken over without weights, and now is trained: its curves are others.
+        for name in (RESULT, ANSWERS):
+            (folder / name).unlink(missing_ok=True)
+
+    def __call__(self, progress: Progress) -> None:
+        """Called after each step: writes the file after a validation, and once after a resumption,
+        since a killed training may have come further than its saved state."""
+        if len(progress.history) != self.num_rows:
+            self.num_rows = len(progress.history)
+            with contextlib.suppress(UserError):  # nothing depends on it
+                rows = map(asdict, progress.history)
+                write_history(self.folder / HISTORY, rows, durably=False)
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:
@@ -107,7 +135,7 @@ def _keep(
 ) -> None:
     """Writes a finished training to its folder."""
     weights = {name: weight.numpy() for name, weight in fitted.weights.items()}
-    rows = (asdict(row) for row in fitted.progress.history)
+    rows = map(asdict, fitted.progress.history)
     result = seed_result(
         training,
         fitted,
