@@ -23,7 +23,7 @@ from cifar_tricks.handover import read_record, unknown_name
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import MOVED, Call
 from cifar_tricks.recording import record_seeds
-from cifar_tricks.resume import code_hash
+from cifar_tricks.resume import code_hash, source_hash
 from cifar_tricks.runs import HISTORY, read_history, read_run, record_file, signed, to_json
 from cifar_tricks.scores import Score
 from cifar_tricks.scoring import score_variants
@@ -176,7 +176,9 @@ def test_a_name_on_record_outlives_a_move_of_its_code(monkeypatch: pytest.Monkey
         code_hash(recipe)
 
 
-def test_the_hash_of_no_code_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_hash_of_no_source_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no source of anything in "):
+        source_hash(["torch.nn"])
     monkeypatch.setattr("cifar_tricks.resume.PACKAGE", tmp_path / "cifar_tricks")
     with pytest.raises(RuntimeError, match=r"no source of cifar_tricks\.models, .*study in "):
         code_hash(planned_variants("quick", None)["model1-baseline"].recipe)

@@ -315,6 +315,13 @@ def test_runs_on_different_data_are_refused(tmp_path: Path) -> None:
         write_run(replace(run, data={"train": "cd" * 32}), run_folder("small", run.key))
         with pytest.raises(UserError, match="narrow-augment were trained on different data"):
             read_study(study.params)
+        for key, copies in (("model1-augment", "ab" * 32), ("narrow-augment", "cd" * 32)):
+            write_run(
+                replace(read_run("small", key), data={**study.best.run.data, "copies": copies}),
+                run_folder("small", key),
+            )
+        with pytest.raises(UserError, match="narrow-augment were trained on different copies of"):
+            read_study(study.params)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"assets": []}', '{"assets": {"x": 1}}', "{}"])

@@ -17,9 +17,8 @@ IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32
 NUM_CLASSES = 10
 
-# What recipes call by a name that outlives the code, and where it lies. The names stand in records
-# and in run.json and are compared there: when code moves, only its place here changes. Functions of
-# a trick's own file need no entry; those files stay where they are.
+# What recipes call by a name that outlives the code, and where it lies: records and run.json hold
+# the name and are compared by it. Functions of a trick's own file need no entry: it stays there.
 MOVED = {
     "cifar_tricks.augmentation.augment_batch": "cifar_tricks.augmentation.augment_batch",
     "cifar_tricks.features.frozen_features": "cifar_tricks.features.frozen_features",

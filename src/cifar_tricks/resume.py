@@ -6,7 +6,7 @@ import ast
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,22 @@ class Training:
 
 def code_hash(recipe: AnyRecipe) -> str:
     """sha256 over the source of every module of this package that the training needs: the loop, and
-    what the recipe calls, with all that these import. The same whatever else a process loads.
+    what the recipe calls, with all that these import. The same whatever else a process loads."""
+    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
+    return source_hash({"cifar_tricks.study", *called})
+
+
+def source_hash(roots: Iterable[str]) -> str:
+    """sha256 over the source of modules, and of all of this package that they import.
+
+    Args:
+        roots: names of modules; others' are left out.
 
     Raises:
-        RuntimeError: the source of one of these is not here: a hash of less would agree with any.
+        RuntimeError: the source of one of them is not here: a hash of less would agree with any.
     """
-    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
-    roots = {"cifar_tricks.study", *(name for name in called if name.startswith("cifar_tricks."))}
-    wanted = list(roots)
+    wanted = [root for root in roots if root.split(".")[0] == PACKAGE.name]
+    missing = set(wanted)
     sources: dict[str, bytes] = {}
     while wanted:
         name = wanted.pop()
@@ -118,8 +126,8 @@ def code_hash(recipe: AnyRecipe) -> str:
         if name not in sources and name.split(".")[0] == PACKAGE.name and path.is_file():
             sources[name] = path.read_bytes()
             wanted += _imports(sources[name])
-    if missing := sorted(roots - sources.keys()):
-        raise RuntimeError(f"no source of {', '.join(missing)} in {PACKAGE}")
+    if not sources or (missing := missing - sources.keys()):
+        raise RuntimeError(f"no source of {', '.join(sorted(missing)) or 'anything'} in {PACKAGE}")
     digest = hashlib.sha256()
     for name, source in sorted(sources.items()):
         digest.update(name.encode() + source)

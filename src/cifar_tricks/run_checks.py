@@ -38,7 +38,7 @@ def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:
 
 
 def check_data(runs: Mapping[str, Run]) -> None:
-    """Whether all runs read the same training images.
+    """Whether all runs read the same training images, and the same copies where they did.
 
     Args:
         runs: by key.
@@ -46,9 +46,12 @@ def check_data(runs: Mapping[str, Run]) -> None:
     Raises:
         UserError: they did not; the message names two that differ.
     """
-    by_hash: dict[str, str] = {}
-    for key, run in runs.items():
-        by_hash.setdefault(run.data.get("train", ""), key)
-    if len(by_hash) > 1:
-        keys = " and ".join(list(by_hash.values())[:2])
-        raise UserError(f"{keys} were trained on different data: dvc repro trains them anew")
+    for file in ("train", "copies"):
+        by_hash: dict[str, str] = {}
+        for key, run in runs.items():
+            if file == "train" or file in run.data:
+                by_hash.setdefault(run.data.get(file, ""), key)
+        if len(by_hash) > 1:
+            keys = " and ".join(list(by_hash.values())[:2])
+            what = "data" if file == "train" else "copies of the training images"
+            raise UserError(f"{keys} were trained on different {what}: dvc repro trains them anew")
