@@ -1,9 +1,7 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow test-faults verify reproduce-check lint ui predict experiments bench bench-transfer audit readme lock clean share page
+.PHONY: help setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
+	predict experiments bench bench-transfer audit readme lock clean
 
-# The first Python that is new enough; PYTHON=... chooses another.
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 JOBS ?= auto
 # By its path in every recipe: GNU make 3.81, which macOS has, looks for a recipe's program on the
 # PATH that it was started with.
@@ -11,9 +9,10 @@ PY := .venv/bin/python
 
 # The user's values reach the recipes through the environment, as they are: no $, quote or space in
 # a file's name means anything to make or to the shell.
-$(foreach name,IMAGE JOBS KEYS PORT SEEDS,$(eval override export $(name) := $$(value $(name))))
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+$(foreach name,IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH,$(eval override export $(name) := $$(value $(name))))
 export PYTHONPATH := $(CURDIR)/src
+# What an outer tool set for a Python of its own.
+unexport PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONEXECUTABLE
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -21,35 +20,39 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-setup: .venv/installed ## make .venv and install what requirements.lock pins
+# The interpreter of .venv looks whether it is what the locks say. Where there is none that runs, the
+# first Python that is new enough makes it; PYTHON=... names another.
+ENSURE = @if $(PY) -c '' 2>/dev/null; then exec $(PY) -m cifar_tricks setup $(1) --torch "$$TORCH"; fi; \
+	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; \
+	else set -- python3 python3.14 python3.13 python3.12 python3.11; fi; \
+	for python do "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	exec "$$python" -m cifar_tricks setup $(1) --torch "$$TORCH"; done; \
+	echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2
 
-.venv/installed: requirements.lock requirements-bootstrap.lock
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	VIRTUAL_ENV=.venv .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode requirements-bootstrap.lock requirements.lock
-	@touch $@
+setup: ## make or renew .venv: what requirements.lock pins (TORCH=cpu: without CUDA)
+	$(call ENSURE)
+
+setup-dev: ## likewise, with what tests and linting need
+	$(call ENSURE,--dev)
 
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
 	@$(PY) -m cifar_tricks repro --jobs "$$JOBS"
 
 # Both read `scale` from params.yaml. KEYS: variants, all where empty.
 share: setup ## train one's part of the study and put it on record (SEEDS=0-2 KEYS="model1-adam ...")
-	@test -e data/augment.done || $(PY) -m dvc repro augment
 	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" -- "$$KEYS"
 
 page: setup ## the report of what is trained or on record so far; trains nothing
-	@test -e data/augment.done || $(PY) -m dvc repro augment
 	@$(PY) -m cifar_tricks page
 
-test: setup ## the test suite, without network
+test: setup-dev ## the test suite, without network
 	$(PY) -m pytest
 
-test-slow: setup ## the heavy checks
+test-slow: setup-dev ## the heavy checks
 	$(PY) -m pytest -m slow
 
 # A quarter of an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
-test-faults: setup ## inject every fault that the study promises to survive; ends with a table
+test-faults: setup-dev ## inject every fault that the study promises to survive; ends with a table
 	FAULTS_TABLE=docs/faults.md $(PY) -m pytest -m fault
 
 verify: setup ## compare every byte that is kept with its hash (REPAIR=1 restores what it can)
@@ -58,7 +61,7 @@ verify: setup ## compare every byte that is kept with its hash (REPAIR=1 restore
 reproduce-check: setup ## two fresh clones, the quick study in each: are all bytes the same?
 	@$(PY) -m cifar_tricks reproduce-check
 
-lint: setup ## ruff and mypy
+lint: setup-dev ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -89,8 +92,11 @@ audit: setup ## known vulnerabilities of the pinned packages (asks pypi.org)
 readme: setup ## write the README's tables of results from the committed reports
 	@$(PY) -m cifar_tricks readme
 
-lock: setup ## renew requirements.lock from pyproject.toml
-	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
+COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: setup ## renew the lock files from pyproject.toml
+	$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove runs, logs and downloaded data (DVC's cache and the reports stay)
 	rm -rf data runs logs resume

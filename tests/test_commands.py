@@ -43,7 +43,9 @@ def test_every_command_takes_its_options(name: str) -> None:
     _, target, options = COMMANDS[name]
     module, function = target.split(".")
     parameters = inspect.signature(getattr(import_module(f"cifar_tricks.{module}"), function))
-    assert {option.lstrip("-") for option, _ in options} == set(parameters.parameters)
+    assert {option.lstrip("-").replace("-", "_") for option, _ in options} == set(
+        parameters.parameters
+    )
     shown = door(name, "-h")
     assert all(option in shown or option.upper() in shown for option, _ in options[:-1])
 
@@ -51,8 +53,8 @@ def test_every_command_takes_its_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("reprp", "reprp: no such command; did you mean repro? valid: repro, share,"),
-        ("--jobs 2", "--jobs: no such command; valid: repro"),
+        ("reprp", "reprp: no such command; did you mean repro? valid: setup, repro, share,"),
+        ("--jobs 2", "--jobs: no such command; valid: setup"),
         ("repro --job 2", "--job: no such option of repro; did you mean --jobs? valid: --jobs"),
         ("repro --jobs", "argument --jobs: expected one argument"),
         ("repro --jobs 0", "JOBS = 0: valid: auto, or a whole number from 1"),

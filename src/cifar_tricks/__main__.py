@@ -18,9 +18,20 @@ from cifar_tricks.errors import UserError, exit_code
 
 Option = tuple[str, dict[str, Any]]
 
+# Where PyTorch publishes its builds without CUDA.
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 JOBS: Option = ("--jobs", {"default": "auto", "help": "trainings at once; auto: as many as pay"})
 # By name: what it does in one line, the function that does it, and that one's arguments.
 COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
+    "setup": (
+        "make or renew the environment in .venv",
+        "environment.set_up",
+        [
+            ("--dev", {"action": "store_true", "help": "with what tests and linting need"}),
+            ("--torch", {"default": "", "help": "cpu: without CUDA; lock: as the lock pins it"}),
+            ("--torch-index", {"default": CPU_INDEX, "help": "where builds without CUDA are"}),
+        ],
+    ),
     "repro": ("the whole study: data, trainings, report", "repro.reproduce", [JOBS]),
     "share": (
         "train one's part of the study and put it on record",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cifar_tricks.backbones import used_backbone
 from cifar_tricks.claims import STATE
+from cifar_tricks.commands import fetch_data, running_alone
 from cifar_tricks.errors import UserError
 from cifar_tricks.handover import take_record
 from cifar_tricks.params import load_params
@@ -39,6 +40,9 @@ def make_page() -> int:
         UserError: a mistake in params.yaml, nothing is finished, or a damaged record.
     """
     params = load_params()
+    with running_alone("make page") as commands:
+        if code := fetch_data(commands):
+            return code
     if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
         raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
     for stage in STAGES:

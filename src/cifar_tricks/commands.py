@@ -19,6 +19,7 @@ from cifar_tricks.errors import Interrupted, UserError
 DVC = (sys.executable, "-m", "dvc")
 # Held by what starts DVC, whose own locks would let a second one begin and fail in the middle.
 CLAIMS = Path(".dvc/tmp")
+DATA = ("data/cifar10/train.safetensors", "data/augment.done")
 # A training saves its state within seconds (stopping.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
 
@@ -99,6 +100,13 @@ class Commands:
             time.sleep(0.05)
         for process in held:
             process.kill()
+
+
+def fetch_data(commands: Commands) -> int:
+    """Lets DVC bring the images, where they are missing; returns its exit code."""
+    if all(Path(path).exists() for path in DATA):
+        return 0
+    return commands.run([*DVC, "repro", "augment"])
 
 
 @contextlib.contextmanager

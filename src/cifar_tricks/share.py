@@ -13,10 +13,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from cifar_tricks.backbones import used_backbone
-from cifar_tricks.commands import Commands, running_alone
+from cifar_tricks.commands import Commands, fetch_data, running_alone
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
 from cifar_tricks.repro import has_gpu, num_jobs
@@ -24,7 +23,6 @@ from cifar_tricks.runs import record_file
 from cifar_tricks.schema import Params, choose_from
 from cifar_tricks.variants import variants
 
-DATA = ("data/cifar10/train.safetensors", "data/augment.done")
 Job = tuple[str, list[int]]
 
 
@@ -46,10 +44,8 @@ def train_and_record(jobs: str, seeds: str, keys: Sequence[str]) -> int:
     params = load_params()
     todo = list(planned(params, " ".join(keys).split(), chosen_seeds(seeds, params)))
     at_once = num_jobs(jobs, params)
-    if missing := [path for path in DATA if not Path(path).exists()]:
-        raise UserError(f"{missing[0]} is missing: dvc repro augment")
     with running_alone("make share") as commands:
-        code = _run(commands, todo, at_once)
+        code = fetch_data(commands) or _run(commands, todo, at_once)
     paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")

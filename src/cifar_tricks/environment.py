@@ -1,0 +1,183 @@
+"""``make setup``: the project's own Python environment in ``.venv``, made, checked and renewed.
+
+    python -m cifar_tricks setup [--dev] [--torch cpu]
+
+It needs nothing but Python, and installs what the locks pin, checked against their hashes. The
+environment stays usable where the project's folder is moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.package_index import UV_INDEXES, pip_settings, uv_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin/python"
+STAMP = VENV / "installed"
+BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
+# Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
+RELOCATABLE = "relocatable = true\n"
+FOR_CUDA = re.compile(r"(torch|torchvision|triton|cuda|nvidia)(?=[-=])")
+
+
+def set_up(dev: bool, torch: str, torch_index: str) -> int:
+    """Makes ``.venv`` what the locks say; quick where it is.
+
+    Args:
+        dev: with what tests and linting need too; what has them keeps them.
+        torch: cpu for PyTorch without CUDA, lock for the one that requirements.lock pins; "" for
+            the kind that is there, at first the latter.
+        torch_index: where the builds without CUDA are.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: the environment cannot be made; pip's or uv's own lines say more.
+    """
+    if torch not in ("", "cpu", "lock"):
+        raise UserError(f"TORCH = {torch}: valid: cpu, lock")
+    sound = is_sound()
+    if not sound:
+        _make()
+    if not sound or not _is_own_interpreter():
+        options = ["--torch", torch, "--torch-index", torch_index, *(["--dev"] if dev else [])]
+        command = [str(PYTHON), "-m", "cifar_tricks", "setup", *options]
+        return subprocess.run(command, env=_environment()).returncode
+    stamp = _read_stamp()
+    kind = torch or stamp.get("torch", "lock")
+    locks = [BOOTSTRAP, LOCK, *([DEV_LOCK] if dev or DEV_LOCK in stamp.get("locks", {}) else [])]
+    wanted = {
+        "place": str(VENV),
+        "platform": sysconfig.get_platform(),
+        "torch": kind,
+        "project": _hash("pyproject.toml"),
+        "locks": {name: _hash(name) for name in locks},
+    }
+    if stamp != wanted:
+        if stamp.get("place") != str(VENV):
+            _write_scripts("--without-pip")
+        STAMP.unlink(missing_ok=True)
+        _install(locks, without_cuda=kind == "cpu" and sys.platform == "linux", index=torch_index)
+        STAMP.write_text(json.dumps(wanted, indent=1) + "\n")
+    return 0
+
+
+def is_sound() -> bool:
+    """Whether ``.venv`` was made by `set_up` and its interpreter runs: it may be gone, or another
+    version may stand in its place."""
+    try:
+        if RELOCATABLE not in (VENV / "pyvenv.cfg").read_text():
+            return False
+        if _is_own_interpreter():
+            return Path(sysconfig.get_path("purelib"), "pip").exists()
+        command = [str(PYTHON), "-c", "import pip"]
+        return subprocess.run(command, env=_environment(), capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def _is_own_interpreter() -> bool:
+    return VENV.exists() and VENV.samefile(sys.prefix)
+
+
+def _read_stamp() -> dict[str, Any]:
+    try:
+        stamp = json.loads(STAMP.read_bytes())
+        return stamp if isinstance(stamp, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return kept | {"PYTHONPATH": str(ROOT / "src"), "VIRTUAL_ENV": str(VENV)}
+
+
+def _make() -> None:
+    if VENV.exists() and any(VENV.iterdir()) and not (VENV / "pyvenv.cfg").exists():
+        raise UserError(f"{VENV} is no Python environment: move it away")
+    print("making .venv ...", flush=True)
+    _write_scripts("--clear")
+    command = ["pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    _run([str(PYTHON), "-m", *command, "-r", str(ROOT / BOOTSTRAP)], _environment())
+
+
+def _write_scripts(option: str) -> None:
+    """Python's part of the environment: its links, `activate`, pyvenv.cfg."""
+    base = getattr(sys, "_base_executable", sys.executable)
+    _run([base, "-m", "venv", option, str(VENV)], _environment())
+    with (VENV / "pyvenv.cfg").open("a") as file:
+        file.write(RELOCATABLE)
+
+
+def _install(locks: list[str], *, without_cuda: bool, index: str) -> None:
+    print("installing what the locks pin ...", flush=True)
+    environment = uv_environment(_environment(), pip_settings(PYTHON))
+    uv = [str(PYTHON), "-m", "uv", "pip"]
+    # pip's scripts were written by itself, with absolute paths.
+    sync = [*uv, "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
+    sync += ["--reinstall-package", "pip"]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [ROOT / name for name in locks]
+        rest, left_out = split_lock((ROOT / LOCK).read_text())
+        if without_cuda:
+            paths[locks.index(LOCK)] = Path(folder, LOCK)
+            Path(folder, LOCK).write_text(rest)
+        _run([*sync, *map(str, paths)], environment)
+    if without_cuda:
+        # Their hashes are those that the index states.
+        torch = [*uv, "install", "--quiet", "--no-deps", "--compile-bytecode", *left_out]
+        _run([*torch, "--default-index", index], environment)
+    _run([*uv, "install", "--quiet", "--no-deps", "--editable", str(ROOT)], environment)
+
+
+def split_lock(text: str) -> tuple[str, list[str]]:
+    """Takes PyTorch and what it needs of CUDA out of a lock.
+
+    Args:
+        text: of requirements.lock.
+
+    Returns:
+        The rest, and the pins of torch and torchvision, without hashes.
+    """
+    blocks = re.split(r"^(?=[a-zA-Z])", text, flags=re.MULTILINE)
+    rest = "".join(block for block in blocks if not FOR_CUDA.match(block))
+    return rest, [block.split()[0] for block in blocks if re.match("torch(vision)?=", block)]
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    try:
+        code = subprocess.run(command, env=environment, cwd=ROOT).returncode
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be started: {error.strerror}") from error
+    if code < 0:
+        raise UserError(f"{command[2]} was ended by signal {-code}")
+    if code == 0:
+        return
+    what = "make setup: " + " ".join(command[2:5])
+    places = [f"{name}={environment[name]}" for name in UV_INDEXES if environment.get(name)]
+    if "uv" not in command:
+        hint = "; pip's settings: pip config list" if "pip" in command else ""
+    elif places:
+        hint = f"; it asked {', '.join(places)}"
+    else:
+        hint = "; it asked the public index; UV_DEFAULT_INDEX=... names a mirror"
+    raise UserError(f"{what} failed, its own lines above say why{hint}")

@@ -1,0 +1,57 @@
+"""Where packages come from: uv is told what pip's settings say, so that one set-up serves both."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+# uv's variable for each setting of pip, and what stands between several values there.
+UV_VARIABLES = {
+    "index-url": ("UV_DEFAULT_INDEX", ""),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "no-index": ("UV_NO_INDEX", ""),
+    "cert": ("SSL_CERT_FILE", ""),
+    "proxy": ("ALL_PROXY", ""),
+}
+# Whoever set one of these has told uv himself where to look.
+UV_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
+
+
+def uv_environment(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which uv looks where pip does.
+
+    Args:
+        environment: the user's; where it tells uv an index, that one stays.
+        settings: of pip, by name.
+    """
+    told = any(environment.get(name) for name in UV_INDEXES)
+    added = {
+        variable: separator.join(settings[name].split()) if separator else settings[name]
+        for name, (variable, separator) in UV_VARIABLES.items()
+        if settings.get(name) and not environment.get(variable)
+        if not (told and variable in UV_INDEXES)
+    }
+    # Like pip: whichever index has the pinned file.
+    strategy = {"UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in added else {}
+    return {**environment, **strategy, **added}
+
+
+def pip_settings(python: Path) -> dict[str, str]:
+    """What pip's files and variables say about an installation, by the setting's name.
+
+    Args:
+        python: an interpreter with pip.
+    """
+    command = [str(python), "-m", "pip", "config", "list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = [line.partition("=") for line in done.stdout.splitlines()]
+    found: dict[str, str] = {}
+    for section in ("global.", "install.", ":env:."):  # the strongest last
+        for name, _, value in lines:
+            if name.startswith(section):
+                found[name.removeprefix(section)] = str(ast.literal_eval(value))
+    return found
