@@ -250,10 +250,10 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     record_seeds(params, KEY, [2])
     with monkeypatch.context() as patch:
         patch.setattr("cifar_tricks.study.train_seeds", None)
-        assert collecting.collecting.collect(params, KEY) == 2
+        assert collecting.collect(params, KEY) == 2
         assert list(read_run("quick", KEY).seeds) == [0, 2]
         before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
-        assert collecting.collecting.collect(params, KEY) == 2
+        assert collecting.collect(params, KEY) == 2
         assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [True, False]
@@ -262,10 +262,10 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     shutil.rmtree(folder)
     RECORD.rename("kept.json")
     record_seeds(params, KEY, [0])
-    assert collecting.collecting.collect(params, KEY) == 2
+    assert collecting.collect(params, KEY) == 2
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [False, False]
-    assert collecting.collecting.collect(params, "model1-adam") == 0
+    assert collecting.collect(params, "model1-adam") == 0
     assert not Path("runs/quick/model1-adam").exists()
     assert not list(Path("resume").glob("model1-adam*"))
 
