@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
+.PHONY: help doctor setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
 	predict experiments bench bench-transfer audit readme lock clean
 
 JOBS ?= auto
@@ -20,20 +20,24 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-# The interpreter of .venv looks whether it is what the locks say. Where there is none that runs, the
-# first Python that is new enough makes it; PYTHON=... names another.
-ENSURE = @if $(PY) -c '' 2>/dev/null; then exec $(PY) -m cifar_tricks setup $(1) --torch "$$TORCH"; fi; \
+# The door, through the interpreter of .venv; where there is none that runs, through the first Python
+# that is new enough; PYTHON=... names another.
+DOOR = @if $(PY) -c '' 2>/dev/null; then exec $(PY) -m cifar_tricks $(1); fi; \
 	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; \
 	else set -- python3 python3.14 python3.13 python3.12 python3.11; fi; \
 	for python do "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
-	exec "$$python" -m cifar_tricks setup $(1) --torch "$$TORCH"; done; \
+	exec "$$python" -m cifar_tricks $(1); done; \
 	echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2
 
+# It looks whether .venv is what the locks say.
 setup: ## make or renew .venv: what requirements.lock pins (TORCH=cpu: without CUDA)
-	$(call ENSURE)
+	$(call DOOR,setup --torch "$$TORCH")
 
 setup-dev: ## likewise, with what tests and linting need
-	$(call ENSURE,--dev)
+	$(call DOOR,setup --dev --torch "$$TORCH")
+
+doctor: ## what this machine has and lacks for the study, a line each; before setup too
+	$(call DOOR,doctor)
 
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
 	@$(PY) -m cifar_tricks repro --jobs "$$JOBS"

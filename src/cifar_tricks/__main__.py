@@ -70,6 +70,11 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
             ("--scale", {"default": "", "help": "of the study; default: that of params.yaml"}),
         ],
     ),
+    "doctor": (
+        "what this machine has and lacks for the study",
+        "doctor.examine",
+        [],
+    ),
     "readme": (
         "write the README's tables of results from the committed reports",
         "readme.write_tables",

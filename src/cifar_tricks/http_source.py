@@ -53,6 +53,24 @@ def download_http(url: str, part: Path, num_bytes: int, *, limits: Limits, label
             time.sleep(limits.backoff_seconds * 2 ** (failures - 1))
 
 
+def ask_http(url: str, num_bytes: int, *, limits: Limits) -> None:
+    """Ask a URL whether it has a file of this length, and leave it there.
+
+    Args:
+        url: http or https; the environment's proxies are honoured.
+        num_bytes: the length of the whole file.
+        limits: how patient to be.
+
+    Raises:
+        SourceFailed: with the reason in one line.
+    """
+    try:
+        with _answer(url, 0, limits) as response:
+            _accept(response, 0, num_bytes)
+    except _Dropped as dropped:
+        raise SourceFailed(str(dropped)) from dropped
+
+
 def _download_once(url: str, part: Path, num_bytes: int, limits: Limits, label: str) -> None:
     offset = size_of(part)
     if offset == num_bytes:

@@ -4,6 +4,7 @@ They know the user's registry, mirror, proxy and certificates; what they fetch i
 caller and never installed.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cifar_tricks.transport import Limits, SourceFailed
+
+# By default npm waits more than half a minute before it admits that there is no network.
+NPM_NETWORK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 
 
 def download_npm(package: str, version: str, part: Path, *, limits: Limits) -> None:
@@ -27,13 +31,8 @@ def download_npm(package: str, version: str, part: Path, *, limits: Limits) -> N
         SourceFailed: npm is missing, fails or takes too long.
         OSError: `part` cannot be written.
     """
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SourceFailed("npm is not installed")
-    command = [npm, "pack", f"{package}@{version}", "--loglevel=error", "--ignore-scripts"]
-    # By default npm waits more than half a minute before it admits that there is no network.
-    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    _download("npm pack", command, "*.tgz", part, limits)
+    command = [_npm(), "pack", f"{package}@{version}", "--loglevel=error", "--ignore-scripts"]
+    _download("npm pack", [*command, *NPM_NETWORK], "*.tgz", part, limits)
 
 
 def download_wheel(package: str, version: str, part: Path, *, limits: Limits) -> None:
@@ -51,23 +50,66 @@ def download_wheel(package: str, version: str, part: Path, *, limits: Limits) ->
     """
     command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--no-deps"]
     # A wheel only: building a source package would run its code.
-    command += ["--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += [f"--timeout={limits.answer_seconds:g}", f"--retries={limits.retries}"]
+    command += ["--only-binary=:all:", "--quiet", *_pip_network(limits)]
     _download("pip download", command, "*.whl", part, limits)
+
+
+def ask_npm(package: str, version: str, *, limits: Limits) -> None:
+    """Ask the user's npm registry whether it has a version of a package.
+
+    Raises:
+        SourceFailed: npm is missing, fails or takes too long, or the registry has no such version.
+    """
+    npm = _npm()
+    command = [npm, "view", f"{package}@{version}", "dist.shasum", "--loglevel=error"]
+    if not _run("npm view", [*command, *NPM_NETWORK], limits).strip():
+        raise SourceFailed("the registry has no such version")
+
+
+def ask_wheel(package: str, version: str, *, limits: Limits) -> None:
+    """Ask the index of the user's pip whether it has a version of a package.
+
+    Raises:
+        SourceFailed: pip is missing, fails or takes too long, or the index has no such version.
+    """
+    command = [sys.executable, "-m", "pip", "index", "versions", package, *_pip_network(limits)]
+    if not re.search(
+        rf"(?<![\w.]){re.escape(version)}(?![\w.])", _run("pip index", command, limits)
+    ):
+        raise SourceFailed("the index has no such version")
+
+
+def _npm() -> str:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceFailed("npm is not installed")
+    return npm
+
+
+def _pip_network(limits: Limits) -> list[str]:
+    patience = [f"--timeout={limits.answer_seconds:g}", f"--retries={limits.retries}"]
+    return ["--disable-pip-version-check", "--no-input", *patience]
 
 
 def _download(what: str, command: Sequence[str], pattern: str, part: Path, limits: Limits) -> None:
     """Run a package manager in an empty folder and keep the one file that it leaves."""
-    with (
-        tempfile.TemporaryDirectory(dir=part.parent, prefix=".package-") as folder,
-        tempfile.TemporaryFile() as errors,
-    ):
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=".package-") as folder:
+        _run(what, command, limits, folder=folder)
+        packed = list(Path(folder).glob(pattern))
+        if len(packed) != 1:
+            raise SourceFailed(f"{what} left {len(packed)} archives instead of one")
+        packed[0].replace(part)
+
+
+def _run(what: str, command: Sequence[str], limits: Limits, *, folder: str | None = None) -> str:
+    """Run a package manager; what it prints."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             code = subprocess.run(
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=output,
                 stderr=errors,
                 timeout=limits.package_seconds,
                 check=False,
@@ -76,13 +118,11 @@ def _download(what: str, command: Sequence[str], pattern: str, part: Path, limit
             raise SourceFailed(f"{what} took longer than {limits.package_seconds:g} s") from None
         except OSError as error:
             raise SourceFailed(f"{command[0]} cannot be started ({error.strerror})") from error
+        output.seek(0)
         errors.seek(0)
         if code != 0:
             raise SourceFailed(_reason(what, code, errors.read().decode(errors="replace")))
-        packed = list(Path(folder).glob(pattern))
-        if len(packed) != 1:
-            raise SourceFailed(f"{what} left {len(packed)} archives instead of one")
-        packed[0].replace(part)
+        return output.read().decode(errors="replace")
 
 
 def _reason(what: str, code: int, errors: str) -> str:

@@ -1,0 +1,66 @@
+"""Where the data would come from: which sources answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from cifar_tricks.assets import Asset, Source
+from cifar_tricks.cifar10 import CIFAR10
+from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import project_root
+from cifar_tricks.photo_asset import PHOTO
+from cifar_tricks.pretrained import WEIGHTS
+from cifar_tricks.transport import Limits, SourceFailed
+
+LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0, package_seconds=15)
+
+
+def hosts() -> Iterator[Finding]:
+    """A line for each thing that is needed; one of its sources is enough."""
+    folder = project_root() / "data" / "downloads"
+    wanted: dict[str, list[Asset]] = {"CIFAR-10": [CIFAR10], "photo": [PHOTO]}
+    wanted["ImageNet"] = [WEIGHTS[name] for name in _backbones() if name in WEIGHTS]
+    sources = [source for assets in wanted.values() for one in assets for source in one.sources]
+    with ThreadPoolExecutor(len(sources)) as pool:
+        reasons = dict(zip(sources, pool.map(_unreachable, sources), strict=True))
+    for name, assets in wanted.items():
+        own = {source: reasons[source] for asset in assets for source in asset.sources}
+        yield _finding(name, own, here=any((folder / source.file_name).exists() for source in own))
+
+
+def _backbones() -> tuple[str, ...]:
+    from cifar_tricks.params import load_params
+
+    try:
+        return tuple(load_params().transfer.backbones)
+    except UserError:
+        return tuple(WEIGHTS)
+
+
+def _unreachable(source: Source) -> str:
+    """Why a source does not answer, "" where it does."""
+    try:
+        source.via.ask(source.num_bytes, limits=LIMITS)
+    except SourceFailed as failure:
+        return str(failure)
+    return ""
+
+
+def _finding(name: str, reasons: dict[Source, str], *, here: bool) -> Finding:
+    silent = [f"{_place(source)} ({reason})" for source, reason in reasons.items() if reason]
+    answers = [_place(source) for source, reason in reasons.items() if not reason]
+    listed = f"; not {', '.join(silent)}" if silent else ""
+    if answers:
+        text = f"{len(answers)} of {len(reasons)} sources answer: {', '.join(answers)}{listed}"
+        return Finding(name, NOTE if silent else OK, text)
+    if here:
+        return Finding(name, NOTE, f"it is in data/downloads; no source answers{listed}")
+    remedy = "check the network and the proxy; make repro names files to put by hand"
+    return Finding(name, TODO, f"no source answers{listed}: {remedy}")
+
+
+def _place(source: Source) -> str:
+    return urlsplit(source.via.name).hostname or source.via.name
