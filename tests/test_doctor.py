@@ -141,7 +141,10 @@ def test_a_build_for_cpus_beside_a_gpu_is_told_unless_it_is_wanted(
 ) -> None:
     without = {"version": "2.15.0+cpu", "cuda": None, "error": "not compiled with CUDA"}
     state, text = gpu(**without)
-    assert (state, "2.15.0+cpu) is one for CPUs only: make setup TORCH=lock" in text) == (TODO, True)
+    assert (state, "2.15.0+cpu) is one for CPUs only: make setup TORCH=lock" in text) == (
+        TODO,
+        True,
+    )
     Path("params.yaml").write_text("scale: quick\ndevice: cpu   # here\n")
     assert gpu(**without)[0] == OK
 
