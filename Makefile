@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help doctor setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
+.PHONY: help doctor review setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
 	predict experiments bench bench-transfer audit readme lock clean
 
 JOBS ?= auto
@@ -9,7 +9,7 @@ PY := .venv/bin/python
 
 # The user's values reach the recipes through the environment, as they are: no $, quote or space in
 # a file's name means anything to make or to the shell.
-$(foreach name,IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,BASE IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH,$(eval override export $(name) := $$(value $(name))))
 export PYTHONPATH := $(CURDIR)/src
 # What an outer tool set for a Python of its own.
 unexport PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONEXECUTABLE
@@ -58,6 +58,9 @@ test-slow: setup-dev ## the heavy checks
 # A quarter of an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
 test-faults: setup-dev ## inject every fault that the study promises to survive; ends with a table
 	FAULTS_TABLE=docs/faults.md $(PY) -m pytest -m fault
+
+review: setup ## check the records that differ from BASE=origin/main, train one of them again
+	@$(PY) -m cifar_tricks review --base "$${BASE:-origin/main}" --train
 
 verify: setup ## compare every byte that is kept with its hash (REPAIR=1 restores what it can)
 	@$(PY) -m cifar_tricks verify $(if $(REPAIR),--repair)

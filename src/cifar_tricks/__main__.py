@@ -70,6 +70,15 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
             ("--scale", {"default": "", "help": "of the study; default: that of params.yaml"}),
         ],
     ),
+    "review": (
+        "check the records that a change adds, train one of them again",
+        "review.review",
+        [
+            ("--base", {"default": "origin/main", "help": "a commit; default: origin/main"}),
+            ("--train", {"action": "store_true", "help": "train one again, chosen at random"}),
+            ("--to", {"type": Path, "help": "the file for the result; default: it is printed"}),
+        ],
+    ),
     "doctor": (
         "what this machine has and lacks for the study",
         "doctor.examine",

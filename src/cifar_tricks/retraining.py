@@ -1,0 +1,60 @@
+"""A seed trained again, and how far another machine may be off."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import stdev
+
+from scipy import stats
+
+from cifar_tricks.files import project_root
+from cifar_tricks.params import load_params
+from cifar_tricks.publish import describe, finished_result
+from cifar_tricks.resume import Training
+from cifar_tricks.scores import Score
+from cifar_tricks.scoring import read_test_images, score_seed
+from cifar_tricks.seeds import train_seeds
+from cifar_tricks.stopping import stop_request
+from cifar_tricks.study import check_room
+
+# Another machine gives another run, as another seed would. Two runs may differ as 99.7% of pairs of
+# seeds do (Student's t, as far as the other seeds on record tell), but never by more than this.
+CONFIDENCE = 0.997
+LARGEST_DIFFERENCE = 0.08
+
+
+def train_again(training: Training) -> tuple[Score, str]:
+    """Trains a seed, whatever is finished of it, and asks it the test images.
+
+    Args:
+        training: what to train.
+
+    Returns:
+        Its score, and the content hash of its weights.
+    """
+    check_room([training])
+    params = load_params().model_copy(update={"scale": training.scale})
+    with tempfile.TemporaryDirectory(dir=project_root(), prefix=".review-") as name:
+        folder = Path(name)
+        with stop_request() as stop_requested:
+            train_seeds([(training, folder)], stop_requested, graphs=params.gpu.graphs)
+        result = finished_result(folder)
+        assert result is not None
+        run = describe(training, {training.seed: result})
+        test = read_test_images(params, training.device)
+        score = score_seed(training.variant, run, training.seed, folder, test=test)
+    return score, result.weights_sha256
+
+
+def largest_difference(accuracies: Sequence[float]) -> float:
+    """How far two runs of a variant may be from each other.
+
+    Args:
+        accuracies: of other seeds.
+    """
+    if len(accuracies) < 2:
+        return LARGEST_DIFFERENCE
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(accuracies) - 1))
+    return min(LARGEST_DIFFERENCE, quantile * 2**0.5 * stdev(accuracies))
