@@ -10,9 +10,9 @@ from statistics import stdev
 from scipy import stats
 
 from cifar_tricks.files import project_root
-from cifar_tricks.params import load_params
 from cifar_tricks.publish import describe, finished_result
 from cifar_tricks.resume import Training
+from cifar_tricks.schema import Params
 from cifar_tricks.scores import Score
 from cifar_tricks.scoring import read_test_images, score_seed
 from cifar_tricks.seeds import train_seeds
@@ -25,17 +25,17 @@ CONFIDENCE = 0.997
 LARGEST_DIFFERENCE = 0.08
 
 
-def train_again(training: Training) -> tuple[Score, str]:
+def train_again(params: Params, training: Training) -> tuple[Score, str]:
     """Trains a seed, whatever is finished of it, and asks it the test images.
 
     Args:
+        params: the checked parameters, at the training's scale.
         training: what to train.
 
     Returns:
         Its score, and the content hash of its weights.
     """
     check_room([training])
-    params = load_params().model_copy(update={"scale": training.scale})
     with tempfile.TemporaryDirectory(dir=project_root(), prefix=".review-") as name:
         folder = Path(name)
         with stop_request() as stop_requested:

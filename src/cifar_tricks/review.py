@@ -30,7 +30,7 @@ from cifar_tricks.schema import Params
 from cifar_tricks.scores import Score
 from cifar_tricks.scoring import test_labels
 from cifar_tricks.study import plan
-from cifar_tricks.variants import variants
+from cifar_tricks.variants import Variant, variants
 
 RECORDS = Path("records")
 MOST_BYTES = 1_000_000  # fifty times what a record has
@@ -43,13 +43,15 @@ class Reviewed:
     Args:
         path: the file.
         record: its content.
-        training: what it is of, as params.yaml plans it.
+        params: at its scale.
+        variant: what it is of, as params.yaml plans it.
         score: its answers, checked against the test images.
     """
 
     path: Path
     record: Record
-    training: Training
+    params: Params
+    variant: Variant
     score: Score
 
 
@@ -88,8 +90,8 @@ def review(base: str, train: bool, to: Path | None) -> int:
         lines.append(table(["record", "test accuracy", "trained on", "PyTorch", ""], rows, "lrlll"))
     agrees = len(good) == len(paths)
     if train and good:
-        least = min(seconds(one.training.variant) for one in good)
-        one = secrets.choice([one for one in good if seconds(one.training.variant) == least])
+        least = min(seconds(one.variant) for one in good)
+        one = secrets.choice([one for one in good if seconds(one.variant) == least])
         agrees &= _train_again(one, known=set(one.path.parent.glob("*.json")) - {*paths}, to=lines)
     text = "\n".join(lines) + "\n"
     if to is None:
@@ -143,8 +145,7 @@ def check(params: Params, path: Path) -> Reviewed:
         raise UserError(f"params.yaml has no variant {run.key}")
     if record.seed not in params.seeds:
         raise UserError(f"scale {scale} does not plan seed {record.seed}")
-    key = "transfer" if run.key.startswith("transfer-") else run.key
-    (training,) = plan(params, key, [record.seed])
+    training = _planned(params, record)
     test_images = params.scales[scale].test_images
     if differing := difference(record, training, test_images=test_images):
         raise UserError(f"not what params.yaml plans: {differing}")
@@ -153,7 +154,15 @@ def check(params: Params, path: Path) -> Reviewed:
         score = from_answers(record.answers, key=run.key, seed=record.seed, labels=labels)
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"it contradicts the test images: {error}") from error
-    return Reviewed(path=path, record=record, training=training, score=score)
+    variant = training.variant
+    return Reviewed(path=path, record=record, params=params, variant=variant, score=score)
+
+
+def _planned(params: Params, record: Record) -> Training:
+    """What a record is of; it holds all training images, so that not many fit into memory."""
+    key = "transfer" if record.run.key.startswith("transfer-") else record.run.key
+    (training,) = plan(params, key, [record.seed])
+    return training
 
 
 def _facts(one: Reviewed) -> list[str]:
@@ -172,7 +181,7 @@ def _train_again(one: Reviewed, *, known: Collection[Path], to: list[str]) -> bo
     Returns:
         Whether the results agree.
     """
-    again, weights = train_again(one.training)
+    again, weights = train_again(one.params, _planned(one.params, one.record))
     limit = largest_difference([_accuracy(read_record(path)) for path in known])
     change = again.accuracy - one.score.accuracy
     same = weights == one.record.result.weights_sha256
