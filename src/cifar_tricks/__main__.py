@@ -6,7 +6,6 @@ Nothing is imported before its command is known: ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cifar_tricks.errors import UserError, exit_code
+from cifar_tricks.surroundings import check_owner, settle
 
 Option = tuple[str, dict[str, Any]]
 
@@ -91,6 +91,8 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     ),
 }
 
+WITHOUT_GIT = ("setup", "doctor")
+
 
 class Parser(argparse.ArgumentParser):
     """Tells a mistake in one line."""
@@ -134,6 +136,8 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if unknown:
         raise UserError(_unknown(unknown[0], given.command))
+    if given.command not in WITHOUT_GIT:
+        check_owner(Path.cwd())
     values = vars(given)
     module, function = COMMANDS[values.pop("command")][1].split(".")
     code: int = getattr(import_module(f"cifar_tricks.{module}"), function)(**values)
@@ -154,8 +158,7 @@ def _nearest(given: str, valid: Sequence[str]) -> str:
 
 def main() -> NoReturn:
     """What the shell calls."""
-    os.environ["DVC_NO_ANALYTICS"] = "1"
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(exit_code(settle) or run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from cifar_tricks.claims import AlreadyRunning, sole_writer
+from cifar_tricks import resources
+from cifar_tricks.claims import AlreadyRunning, is_claimed, sole_writer
 from cifar_tricks.errors import Interrupted, UserError
 
 # As a module: a script names its interpreter by a path that ends when the folder is moved.
@@ -22,6 +24,8 @@ CLAIMS = Path(".dvc/tmp")
 DATA = ("data/cifar10/train.safetensors", "data/augment.done")
 # A training saves its state within seconds (stopping.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
+# How DVC tells that the system ended a stage, which leaves no message of its own.
+KILLED = re.compile(r"exited with (?:-9|137)$")
 
 
 class Commands:
@@ -29,6 +33,7 @@ class Commands:
 
     def __init__(self) -> None:
         self.stopped_by: int | None = None
+        self.training_killed = False
         self._running: list[subprocess.Popen[str]] = []
 
     def run(self, command: Sequence[str], *, lines: bool = False) -> int:
@@ -43,6 +48,7 @@ class Commands:
         """
         if self.stopped_by is not None:
             return 128 + self.stopped_by
+        started = time.time()
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE if lines else None,
@@ -55,9 +61,13 @@ class Commands:
                 self._end([process])
             for line in process.stdout or ():
                 print(line, end="", flush=True)
+                self.training_killed |= KILLED.search(line) is not None
             process.wait()
             self._running.remove(process)
-        return process.returncode
+        code = process.returncode
+        # What DVC printed to a terminal was not read; a killed training leaves its claim.
+        self.training_killed |= code == -signal.SIGKILL or bool(code and _left_behind(started))
+        return code
 
     @contextlib.contextmanager
     def ended_by_signals(self) -> Iterator[None]:
@@ -130,6 +140,23 @@ def running_alone(name: str) -> Iterator[Commands]:
         ) from running
     if commands.stopped_by is not None:
         raise Interrupted(commands.stopped_by, then=f"the next {name} goes on from here")
+    if commands.training_killed:
+        print(
+            "error: a training was killed, most likely because memory ran out "
+            f"({resources.memory() / 1e9:.1f} GB may be used here, a training takes up to 2): "
+            f"{name} JOBS=1 goes on from the last state, one at a time",
+            file=sys.stderr,
+        )
+
+
+def _left_behind(since: float) -> bool:
+    """Whether a training that began after ``since`` (Unix time) ended without freeing its claim."""
+    for holder in Path("resume/.locks").glob("*.pid"):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended as it should
+            free = holder.stat().st_mtime >= since and not is_claimed(Path("resume") / holder.stem)
+            if free and holder.exists():
+                return True
+    return False
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -5,7 +5,9 @@ import errno
 import hashlib
 import os
 import platform
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import psutil
@@ -87,6 +89,18 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
         # Where the disk is read-only or gone, the reason has been told already.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def gzipped(data: bytes) -> bytes:
+    """A gzip file of the data, the same bytes from every Python with the same zlib.
+
+    Python's own writer changed: up to 3.12 it names Unix as the system, from 3.13 on none.
+    """
+    deflate = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS)
+    body = deflate.compress(data) + deflate.flush()
+    # Deflate, no flags, no time, best compression, Unix (RFC 1952).
+    header = bytes.fromhex("1f8b0800 00000000 0203")
+    return header + body + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
 
 
 def _temporary_name(name: str, process: int) -> str:

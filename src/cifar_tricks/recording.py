@@ -29,6 +29,7 @@ from cifar_tricks.schema import Params
 from cifar_tricks.scoring import read_test_images, score_seed
 from cifar_tricks.stopping import stop_request
 from cifar_tricks.study import check_room, claimed, plan, train_missing
+from cifar_tricks.surroundings import tell_rounding
 from cifar_tricks.training import ENGINE
 
 
@@ -146,4 +147,5 @@ def _seconds(training: Training) -> float | None:
 
 
 if __name__ == "__main__":
+    tell_rounding()
     sys.exit(main(sys.argv[1:]))

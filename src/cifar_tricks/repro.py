@@ -8,7 +8,6 @@ training is a parameter and does not depend on the number of jobs.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Container, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from cifar_tricks import resources
 from cifar_tricks.arithmetic import multiply_adds
 from cifar_tricks.backbones import CHOICE_FILE, used_backbone
 from cifar_tricks.commands import DVC, Commands, running_alone
@@ -97,7 +97,7 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
 
 def has_gpu(params: Params) -> bool:
     """Whether trainings run on a GPU; told without the import of PyTorch."""
-    return params.device != "cpu" and Path("/dev/nvidia0").exists()
+    return params.device != "cpu" and resources.has_gpu()
 
 
 def num_jobs(given: str, params: Params) -> int:
@@ -116,13 +116,9 @@ def num_jobs(given: str, params: Params) -> int:
         return int(given)
     if has_gpu(params):
         return 1  # one training already keeps a GPU busy
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
     threads = params.scales[params.scale].threads
-    spare = memory - int(params.transfer.cache_gb * 1e9)
-    return max(1, min(cores // threads, spare // BYTES_PER_JOB))
+    spare = resources.memory() - int(params.transfer.cache_gb * 1e9)
+    return max(1, min(int(resources.cores() // threads), spare // BYTES_PER_JOB))
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cifar_tricks.calibration import NUM_BINS, Calibration
-from cifar_tricks.files import write_atomically
+from cifar_tricks.files import gzipped, write_atomically
 from cifar_tricks.original import original_result
 from cifar_tricks.outcome import Run
 from cifar_tricks.schema import Params
@@ -102,8 +101,7 @@ def write_predictions(path: Path, labels: np.ndarray, scores: Iterable[Score]) -
     text = io.StringIO()
     text.write(",".join(columns) + "\n")
     np.savetxt(text, np.stack([c.astype(np.int64) for c in columns.values()], 1), "%d", ",")
-    # No time stamp in the gzip header: the same predictions give the same bytes.
-    write_atomically(path, gzip.compress(text.getvalue().encode(), mtime=0))
+    write_atomically(path, gzipped(text.getvalue().encode()))
 
 
 def write_calibration(path: Path, scores: Iterable[Score]) -> None:

@@ -6,7 +6,6 @@ decided on validation images.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from cifar_tricks.files import restored
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import load_weights
 from cifar_tricks.outcome import Run
+from cifar_tricks.resources import cores
 from cifar_tricks.run_checks import check_run
 from cifar_tricks.runs import (
     WEIGHTS,
@@ -64,7 +64,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     prepare(device, threads=1)
     test = read_test_images(params, device)
     jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
-    workers = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
+    workers = 1 if device.type == "cuda" else max(1, int(cores()))
     with ThreadPoolExecutor(workers) as pool:
         # The longest first: at the end all cores stop at about the same time.
         order = sorted(jobs, key=lambda job: job[0].group != "transfer")
