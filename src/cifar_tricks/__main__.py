@@ -90,7 +90,7 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         [],
     ),
 }
-
+# What must work where git refuses the folder.
 WITHOUT_GIT = ("setup", "doctor")
 
 
