@@ -32,6 +32,7 @@ from cifar_tricks.models import build_net, num_parameters
 from cifar_tricks.net_layers import describe_net, net_layers
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import Call, NetSpec
+from cifar_tricks.reporting import TABLES
 from cifar_tricks.schema import Params
 from cifar_tricks.shift_experiment import (
     AVERAGE,
@@ -312,8 +313,8 @@ def write_net(params: Params, *, filters: float = 1.0) -> None:
 
 def section() -> str:
     content = exercise_tables.read_exercises(FOLDER)
-    context = {"exercises": content, "exercise_tables": exercise_tables}
-    return render("exercises.md.j2", context)
+    tables = {function.__name__: function for function in TABLES}
+    return render("exercises.md.j2", {"exercises": content, **tables})
 
 
 def test_stage_writes_the_same_bytes_twice_and_reads_no_test_image(tmp_path: Path) -> None:

@@ -11,19 +11,27 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
+from synthetic_study import NUM_TEST_IMAGES, make_study
 
+from cifar_tricks.chart_files import light_theme, write_chart
 from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.curve_figures import augmentation_results
 from cifar_tricks.curves import mean_curve, read_curves
 from cifar_tricks.errors import UserError
-from cifar_tricks.figure_style import save_figure, trick_colour
-from cifar_tricks.figures import plan_figures, write_figures
+from cifar_tricks.evidence import Evidence
+from cifar_tricks.figures import (
+    LOSS_LIMIT,
+    augmentation_results,
+    curves_figure,
+    plan_figures,
+    write_figures,
+)
+from cifar_tricks.page_charts import trick_colours
 from cifar_tricks.plot_tables import write_plot_tables
 from cifar_tricks.predictions import read_predictions
 from cifar_tricks.reporting import write_report
 from cifar_tricks.results import Study, read_study
 from cifar_tricks.runs import read_run, run_folder, seed_folder, write_history, write_run
+from cifar_tricks.study_charts import effect_charts, ladder_chart
 
 FOLDER = Path("reports/small")
 HOLES = {("model1-augment", 1)}
@@ -56,7 +64,12 @@ def test_every_figure_is_there_says_something_and_is_shown(study: Study) -> None
     for path in found.values():
         with Image.open(path) as picture:
             assert picture.width == 1350 and not picture.info
-            assert len(picture.convert("L").getcolors() or []) > 20
+            pixels = picture.convert("L")
+            assert len(pixels.getcolors() or []) > 20
+            # Drawn on white, with a margin: nothing is cut off.
+            edge = [pixels.crop(box) for box in ((0, 0, 1350, 8), (1342, 0, 1350, picture.height))]
+            assert all(strip.getextrema() == (255, 255) for strip in edge), path
+    assert found["best"].read_bytes() == found[f"curves-{best.key}"].read_bytes()
     write_report(study, predictions(), FOLDER)
     links = re.findall(r"!\[.+?\]\((.+?)\)", (FOLDER / "report.md").read_text())
     assert len(links) == len(found) and {FOLDER / link for link in links} == set(found.values())
@@ -67,14 +80,46 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         with make_study(tmp_path / name, seeds=(0, 1), models=("model1",)) as study:
-            plan = plan_figures(study, predictions())
+            plan = plan_figures(Evidence(study=study, predictions=predictions()))
             # Every kind of figure once; the curves of all variants are drawn by the same function.
             for figure in [name for name in plan if not name.startswith("curves-")]:
-                save_figure(FOLDER / f"{figure}.png", *plan[figure])
+                write_chart(FOLDER / f"{figure}.png", plan[figure]())
             write_plot_tables(study, predictions(), FOLDER)
             paths = sorted(FOLDER.glob("*.png")) + sorted(FOLDER.glob("*.csv"))
             outputs.append({path.name: path.read_bytes() for path in paths})
     assert outputs[0] == outputs[1] and len(outputs[0]) == 6 + 5
+
+
+def test_the_page_and_the_files_show_the_same_charts(study: Study) -> None:
+    evidence = Evidence(study=study, predictions=predictions())
+    plan = plan_figures(evidence)
+    (panels,) = plan["overview"]().rows
+    charts = effect_charts(evidence)
+    assert [panel["title"] for panel in panels] == ["model1", "narrow"] == [*charts]
+    assert [panel["layer"] for panel in panels] == [chart["layer"] for chart in charts.values()]
+    assert plan["improve"]().rows == [[ladder_chart(evidence)]]
+
+
+def test_a_chart_file_has_the_colours_of_the_light_theme() -> None:
+    colours = light_theme()
+    assert colours["paper"] == "#ffffff" and {f"trick{n}" for n in range(10)} < set(colours)
+
+
+def test_a_loss_that_runs_away_does_not_flatten_the_rest(study: Study) -> None:
+    def limits() -> list[float | None]:
+        (panels,) = curves_figure(study, study.results["narrow-baseline"]).rows
+        scales = [panel["layer"][0]["encoding"]["y"]["scale"] for panel in panels]
+        return [scale.get("domainMax") for scale in scales]
+
+    assert limits() == [None, None]
+    run = read_run("small", "narrow-baseline")
+    path = seed_folder("small", run.key, 0) / "history.csv"
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    sha256 = write_history(path, [{**row, "loss": 50.0} for row in rows])
+    seed = replace(run.seeds[0], history_sha256=sha256)
+    write_run(replace(run, seeds={**run.seeds, 0: seed}), run_folder("small", run.key))
+    study = read_study(study.params)
+    assert limits() == [LOSS_LIMIT, None]
 
 
 def test_validation_table_holds_means_and_ends_where_a_seed_does(study: Study) -> None:
@@ -123,23 +168,19 @@ def test_one_seed_one_net_and_few_rows(tmp_path: Path) -> None:
             seed = replace(run.seeds[5], history_sha256=sha256)
             write_run(replace(run, seeds={5: seed}), run_folder("small", key))
         study = read_study(study.params)
-        plan = plan_figures(study, predictions())
+        plan = plan_figures(Evidence(study=study, predictions=predictions()))
         assert "improve" not in plan
         for name in ("curves-only-baseline", "augmentation", "overview"):
-            save_figure(FOLDER / f"{name}.png", *plan[name])
+            write_chart(FOLDER / f"{name}.png", plan[name]())
         write_plot_tables(study, predictions(), FOLDER / "plots")
         assert {row["trick"] for row in read("validation.csv")} == {"leaky_relu"}
 
 
-def test_colours_stay_when_a_trick_is_added(tmp_path: Path) -> None:
-    colours = []
-    for name, tricks in (("a", TRICKS), ("b", f"{TRICKS}, batch_norm: {{}}")):
-        (tmp_path / name).mkdir()
-        with make_study(tmp_path / name, seeds=(0,), tricks=tricks) as study:
-            colours.append({r.variant.trick: trick_colour(study, r.variant) for r in
-                            study.group("tricks")})  # fmt: skip
-    assert colours[1] == colours[0] | {"batch_norm": colours[1]["batch_norm"]}
-    assert len(set(colours[1].values())) == 4
+def test_colours_stay_when_a_trick_is_added() -> None:
+    tricks = ["baseline", "augment", "leaky_relu"]
+    before, after = trick_colours(tricks), trick_colours([*tricks, "batch_norm"])
+    assert after == before | {"batch_norm": after["batch_norm"]}
+    assert len(set(after.values())) == 4
 
 
 @pytest.mark.fault("damage")

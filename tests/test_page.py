@@ -20,6 +20,7 @@ from cifar_tricks.page import embed
 from cifar_tricks.page_tables import html_table
 from cifar_tricks.reporting import write_report
 from cifar_tricks.results import Study
+from cifar_tricks.statistics import Interval
 
 FOLDER = Path("reports/small")
 WHOLE = {"combine": COMBINE, "factorial": FACTORIAL, "sensitivity": SENSITIVITY}
@@ -216,7 +217,11 @@ def test_tables_and_data_escape_what_they_hold() -> None:
 
 
 def test_an_axis_holds_everything() -> None:
-    rows = [ChartRow(label="a", mean=0.1, interval=(-0.2, 0.4), values=(0.5,), original=-0.3)]
+    rows = [
+        ChartRow(
+            label="a", mean=0.1, interval=Interval(low=-0.2, high=0.4), values=(0.5,), original=-0.3
+        )
+    ]
     low, high = common_domain(rows, include=(0.0,))
     assert low < -0.3 and high > 0.5
     assert common_domain([]) == (-0.06, 1.06)

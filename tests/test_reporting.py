@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
 from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 
-from cifar_tricks.class_figures import draw_classes
 from cifar_tricks.errors import UserError
+from cifar_tricks.evidence import Evidence
+from cifar_tricks.figures import class_figure
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import code, escape, fenced, html, image, table
 from cifar_tricks.params import load_params
@@ -304,9 +304,9 @@ def test_a_baseline_as_the_best_net_is_shown_once(tmp_path: Path) -> None:
             if best.key in line
         ]
         assert len(sampled) == 1
-        figure = Figure()
-        draw_classes(figure, study, best, read_predictions(FOLDER / "predictions.csv.gz"))
-        assert [text.get_text() for text in figure.legends[0].get_texts()] == [best.key]
+        predictions = read_predictions(FOLDER / "predictions.csv.gz")
+        chart = class_figure(Evidence(study=study, predictions=predictions), best)
+        assert [key.label for line in chart.keys for key in line] == [best.key]
 
 
 def test_runs_on_different_data_are_refused(tmp_path: Path) -> None:

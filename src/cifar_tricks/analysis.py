@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,20 @@ from cifar_tricks.statistics import (
     smallest_p,
 )
 from cifar_tricks.verdicts import NOT_RESOLVED, Claim, verdict
+
+Direction = Literal["better", "worse", "unclear"]
+
+
+def direction(comparison: Comparison | None, adjusted_p: float | None) -> Direction:
+    """Where a difference goes that is significant at ALPHA; else it is unclear.
+
+    Args:
+        comparison: with the baseline, or None.
+        adjusted_p: Holm's; None where significance is out of reach.
+    """
+    if comparison is None or adjusted_p is None or adjusted_p > ALPHA:
+        return "unclear"
+    return "better" if comparison.summary.mean > 0 else "worse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +74,9 @@ class Effect:
         return self.comparison.summary.n if self.comparison else 0
 
     @property
-    def significant(self) -> bool:
-        """Whether the difference is, at 5% over the whole family."""
-        return self.adjusted_p is not None and self.adjusted_p <= ALPHA
+    def direction(self) -> Direction:
+        """Where the difference goes, at 5% over the whole family."""
+        return direction(self.comparison, self.adjusted_p)
 
     @property
     def original_expected(self) -> bool | None:

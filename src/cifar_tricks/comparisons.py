@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cifar_tricks.analysis import Effect, Family
+from cifar_tricks.cells import POINTS, comparison_cells
 from cifar_tricks.results import Study
 from cifar_tricks.statistics import summarise
 
@@ -45,13 +46,14 @@ def comparison_table(study: Study, families: Iterable[Family]) -> pd.DataFrame:
     exist, such as an interval of one seed; ``p_value`` and ``p_holm`` also where the number of
     seeds could never be significant.
     """
-    rows = [_row(study, effect) for family in families for effect in family.effects]
+    rows = [comparison_row(study, effect) for family in families for effect in family.effects]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(study: Study, effect: Effect) -> dict[str, Any]:
+def comparison_row(study: Study, effect: Effect) -> dict[str, Any]:
+    """One comparison, by the names of COLUMNS; None where there is nothing."""
     result, comparison, mcnemar = effect.result, effect.comparison, effect.mcnemar
-    row: dict[str, Any] = {
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
         "key": result.key,
         "group": result.variant.group,
         "model": result.variant.model,
@@ -88,18 +90,17 @@ def to_csv(table: pd.DataFrame) -> str:
 def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
     """The comparisons of the tricks as a LaTeX table, for booktabs: in points of a percent."""
     shown = table[table["group"] == "tricks"]
-    rows = {
-        (row.model, row.trick): {
-            "accuracy": _points(row.test_accuracy, signed=False),
-            "difference": _points(row.difference),
-            "95\\% interval": _interval(row.difference_low, row.difference_high),
-            "$p$ (Holm)": "" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
-            "original": _points(row.original_difference),
-            "verdict": row.verdict or row.flaw,
+    rows = {}
+    for row in [r for model in models for r in shown[shown["model"] == model].to_dict("records")]:
+        cells = comparison_cells(row, POINTS)
+        rows[row["model"], row["trick"]] = {
+            "accuracy": _math(cells.accuracy),
+            "difference": _math(cells.difference),
+            "95\\% interval": _math(cells.interval),
+            "$p$ (Holm)": cells.p.replace("<", "$<$"),
+            "original": _math(cells.original_difference),
+            "verdict": cells.verdict or cells.flaw,
         }
-        for model in models
-        for row in shown[shown["model"] == model].itertuples()
-    }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples([*rows], names=["net", "trick"])
     pairs = sorted({int(n) for n in shown["n"] if n})
@@ -119,14 +120,5 @@ def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
     return text
 
 
-def _points(value: float | None, *, signed: bool = True) -> str:
-    if value is None or pd.isna(value):
-        return ""
-    text = f"{100 * value:+.2f}" if signed else f"{100 * value:.2f}"
-    return f"${text}$"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None or pd.isna(low) or pd.isna(high):
-        return ""
-    return f"$[{100 * low:+.2f}, {100 * high:+.2f}]$"
+def _math(text: str) -> str:
+    return f"${text}$" if text else ""

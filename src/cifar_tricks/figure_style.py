@@ -14,31 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cifar_tricks.files import write_atomically
-from cifar_tricks.results import Study
-from cifar_tricks.variants import Variant
 
 INK, DARK, GRAY, LIGHT = "#222222", "#555555", "#8a8a8a", "#d9d9d9"
-# The palettes of Okabe and Ito and of Paul Tol, without the yellows (too pale for lines on white):
-# told apart with any kind of colour vision. Source: M. Okabe and K. Ito, "Color Universal Design",
-# 2008; P. Tol, "Colour Schemes", SRON/EPS/TN/09-002, 2021.
-TRICK_COLOURS = (
-    "#E69F00",
-    "#0072B2",
-    "#009E73",
-    "#56B4E9",
-    "#D55E00",
-    "#CC79A7",
-    "#882255",
-    "#999933",
-    "#332288",
-    "#661100",
-)
-GROUP_COLOURS = {
-    "reference": INK,
-    "improve": "#332288",
-    "combine": "#882255",
-    "transfer": "#0072B2",
-}
 # Nine inches are the width at which GitHub shows a page: 10 point type is read at its own size.
 WIDTH, DOTS_PER_INCH = 9.0, 150
 STYLE = {
@@ -69,17 +46,6 @@ STYLE = {
 }
 
 
-def trick_colour(study: Study, variant: Variant) -> str:
-    """The variant's colour, the same in every figure; new tricks at the end of params.yaml leave
-    those of the others as they are."""
-    if variant.group != "tricks":
-        return GROUP_COLOURS.get(variant.group, INK)
-    others = [name for name in study.params.tricks if name != "baseline"]
-    if variant.trick not in others:
-        return INK
-    return TRICK_COLOURS[others.index(variant.trick) % len(TRICK_COLOURS)]
-
-
 def save_figure(
     path: Path, height: float, draw: Callable[[Figure], None], *, palette: bool = True
 ) -> None:
@@ -99,6 +65,17 @@ def save_figure(
         canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    write_picture(path, picture, palette=palette)
+
+
+def write_picture(path: Path, picture: Image.Image, *, palette: bool = True) -> None:
+    """Writes a picture as PNG.
+
+    Args:
+        path: where to.
+        picture: in RGB.
+        palette: whether 256 colours are enough.
+    """
     data = io.BytesIO()
     if palette:
         # It makes the files, which git keeps, three times smaller, and in charts nobody sees it.

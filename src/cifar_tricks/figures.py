@@ -1,21 +1,29 @@
-"""All figures of the report. Only the modules named ``*figure*`` use matplotlib."""
+"""The charts of ``report.md`` as PNG files: the same specifications as on the page."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from cifar_tricks.class_figures import draw_classes, draw_confusion
-from cifar_tricks.curve_figures import draw_augmentation, draw_curves
-from cifar_tricks.dot_figures import draw_improve, draw_overview
-from cifar_tricks.figure_style import save_figure
-from cifar_tricks.predictions import predicted_classes
-from cifar_tricks.results import Study
+from cifar_tricks.chart_files import Chart, Key, write_chart
+from cifar_tricks.curve_charts import curve_points, curves_chart, kept_points
+from cifar_tricks.evidence import Evidence
+from cifar_tricks.page_charts import GROUP_COLOURS, Spec, class_chart, trick_colours
+from cifar_tricks.recipe import NUM_CLASSES
+from cifar_tricks.results import GOAL, Result, Study
+from cifar_tricks.study_charts import confusion_chart, effect_charts, ladder_chart
+
+# A loss above twice that of guessing is off the chart: it would flatten everything else.
+LOSS_LIMIT = 2 * math.log(NUM_CLASSES)
+CURVES_HEIGHT = 220
+LABELS = {"loss": "loss (cross-entropy, nats)", "accuracy": "accuracy"}
+KEPT = Key(label="kept weights", shape="circle", hollow=True)
+ORIGINAL = Key(label="original report, one run", shape="diamond", hollow=True)
+SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
 
 
 def write_figures(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
@@ -26,28 +34,134 @@ def write_figures(study: Study, predictions: pd.DataFrame, folder: Path) -> None
         predictions: of the test images.
         folder: ``reports/<scale>/figures``.
     """
-    for name, (height, draw) in plan_figures(study, predictions).items():
-        save_figure(folder / f"{name}.png", height, draw)
+    evidence = Evidence(study=study, predictions=predictions)
+    for name, draw in plan_figures(evidence).items():
+        write_chart(folder / f"{name}.png", draw())
 
 
-def plan_figures(
-    study: Study, predictions: pd.DataFrame
-) -> dict[str, tuple[float, Callable[[Figure], None]]]:
-    """Height in inches and drawing function of every figure, by the name of its file."""
-    models, tricks, steps = study.params.models, study.params.tricks, study.group("improve")
-    plan: dict[str, tuple[float, Callable[[Figure], None]]] = {
-        f"curves-{result.key}": (3.5, partial(draw_curves, study=study, result=result))
+def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
+    """What makes each figure, by the name of its file."""
+    study = evidence.study
+    plan: dict[str, Callable[[], Chart]] = {
+        f"curves-{result.key}": partial(curves_figure, study, result)
         for result in study.results.values()
     }
-    plan["augmentation"] = (1.1 + 2.6 * len(models), partial(draw_augmentation, study=study))
-    plan["overview"] = (1.5 + 0.34 * len(tricks), partial(draw_overview, study=study))
-    if steps:
-        plan["improve"] = (1.7 + 0.36 * len(steps), partial(draw_improve, study=study))
+    plan["augmentation"] = partial(augmentation_figure, study)
+    plan["overview"] = partial(overview_figure, evidence)
+    if (ladder := ladder_chart(evidence)) is not None:
+        keys = (*_interval_keys(study), Key(label=f"goal {GOAL:.2f}", shape="stroke"))
+        keys += (Key(label="reaches it", colour="var(--better)"),)
+        chart = Chart(title="Improving step by step", rows=[[ladder]], keys=[keys])
+        plan["improve"] = lambda: chart
     if (best := study.best) is not None:
-        of_best: dict[str, Any] = {"study": study, "result": best}
-        plan["best"] = (3.5, partial(draw_curves, **of_best))
-        if len(predicted_classes(predictions, best)):
-            of_best["predictions"] = predictions
-            plan[f"confusion-{best.key}"] = (6.4, partial(draw_confusion, **of_best))
-            plan["per_class"] = (4.4, partial(draw_classes, **of_best))
+        plan["best"] = plan[f"curves-{best.key}"]
+    if (best := evidence.predicted_best) is not None:
+        plan[f"confusion-{best.key}"] = partial(confusion_figure, evidence, best)
+        plan["per_class"] = partial(class_figure, evidence, best)
     return plan
+
+
+def curves_figure(study: Study, result: Result) -> Chart:
+    """Loss and accuracy side by side, training and validation: every seed thin, their mean bold,
+    the kept weights marked."""
+    variant = result.variant
+    of_group = GROUP_COLOURS.get(variant.group, "var(--ink)")
+    colour = trick_colours(study.params.tricks).get(variant.trick, of_group)
+    colours = {"train": "var(--unclear)", "validation": colour}
+    points = [point | {"name": point["split"]} for point in curve_points(result, by="epoch")]
+    kept = [point | {"name": "validation"} for point in kept_points(result, by="epoch")]
+    many = ", mean" if len(result.seeds) > 1 else ""
+    keys = [Key(label=f"{name}{many}", shape="stroke", colour=colours[name]) for name in colours]
+    return Chart(
+        title=f"{result.key}{': ' + result.flaw if result.flaw else ''}",
+        rows=[_panels(points, kept, colours, x_title="epoch")],
+        keys=[[*keys, *([SEEDS] if many else []), KEPT]] if points else [],
+    )
+
+
+def augmentation_figure(study: Study) -> Chart:
+    """Validation curves with and without augmentation, a row per net.
+
+    The horizontal axis counts training steps, each of one batch. A doubled training set has twice
+    the steps per epoch: by epochs it would seem to learn faster just because it trains for longer.
+    """
+    shown = augmentation_results(study)
+    tricks = dict.fromkeys(result.variant.trick for result in shown)
+    known = trick_colours(study.params.tricks)
+    colours = {trick: known[trick] for trick in tricks}
+    rows = []
+    for model in study.params.models:
+        of_net = [result for result in shown if result.variant.model == model]
+        points = [p for one in of_net for p in curve_points(one) if p["split"] == "validation"]
+        kept = [point for one in of_net for point in kept_points(one)]
+        panels = _panels(points, kept, colours, x_title="training steps")
+        rows.append([panel | {"title": f"{model}: validation"} for panel in panels])
+    many = study.most_seeds > 1
+    mean = ", mean" if many else ""
+    keys = [Key(label=f"{name}{mean}", shape="stroke", colour=colours[name]) for name in colours]
+    title = "Validation with and without augmentation"
+    return Chart(title=title, rows=rows, keys=[[*keys, *([SEEDS] if many else []), KEPT]])
+
+
+def augmentation_results(study: Study) -> list[Result]:
+    """The baselines, and the tricks that change the training images."""
+    return [
+        result
+        for result in study.group("tricks")
+        if result.variant.trick == "baseline"
+        or result.variant.recipe.copies
+        or result.variant.recipe.batch_transforms
+    ]
+
+
+def overview_figure(evidence: Evidence) -> Chart:
+    """Difference from the baseline per trick, a panel per net."""
+    panels = [chart | {"title": model} for model, chart in effect_charts(evidence).items()]
+    tones = (
+        Key(label="significantly better", colour="var(--better)"),
+        Key(label="significantly worse", colour="var(--worse)"),
+        Key(label="not resolved", colour="var(--unclear)"),
+    )
+    keys = [_interval_keys(evidence.study), *([tones] if evidence.tricks.resolvable else [])]
+    title = "Test accuracy: difference from the baseline of the same net"
+    return Chart(title=title, rows=[panels], keys=keys)
+
+
+def confusion_figure(evidence: Evidence, best: Result) -> Chart:
+    """Confusion matrix on the test images."""
+    title = f"{best.key}: what the test images were taken for, in percent of each actual class"
+    return Chart(title=title, rows=[[confusion_chart(evidence, best)]])
+
+
+def class_figure(evidence: Evidence, best: Result) -> Chart:
+    """Accuracy per class of the best net and of the baseline of its net."""
+    base = evidence.study.baseline(best)
+    colour = GROUP_COLOURS.get(best.variant.group, "var(--ink)")
+    theirs = {} if base is best else evidence.classes[base.key]
+    chart = class_chart(evidence.classes[best.key], theirs, colour=colour, title="")
+    keys = [Key(label=best.key, colour=colour)]
+    keys += [Key(label=base.key, hollow=True)] if theirs else []
+    return Chart(title="Test accuracy per class", rows=[[chart]], keys=[keys])
+
+
+def _panels(
+    points: list[Spec], kept: list[Spec], colours: dict[str, str], *, x_title: str
+) -> list[Spec]:
+    """Loss beside accuracy."""
+    panels = []
+    for value, label in LABELS.items():
+        ours = [point | {"y": point[value]} for point in points if point[value] is not None]
+        high = max((point["y"] for point in ours), default=0.0)
+        limit = LOSS_LIMIT if value == "loss" and high > LOSS_LIMIT else None
+        ends = [point | {"y": y} for point in kept if (y := point[value]) and y <= (limit or high)]
+        shared = {"x_title": x_title, "y_title": label, "limit": limit}
+        chart = curves_chart(colours, ours, kept=ends, **shared)  # type: ignore[arg-type]
+        panels.append(chart | {"height": CURVES_HEIGHT})
+    return panels
+
+
+def _interval_keys(study: Study) -> tuple[Key, ...]:
+    if study.most_seeds == 1:
+        return Key(label="one run"), ORIGINAL
+    mean, seeds = Key(label="mean and 95% interval"), Key(label="single seeds", small=True)
+    return mean, seeds, ORIGINAL

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_tricks.page_charts import Spec, make_spec
+from cifar_tricks.statistics import Interval
 
 ROW_HEIGHT = 30
 # Single seeds stand a little below their mean and the original's value a little above, so that
@@ -31,7 +32,7 @@ class Row:
     Args:
         label: on its left.
         mean: of the measured values; None where there is none.
-        interval: low and high, or None.
+        interval: of that mean, or None.
         values: of the single seeds.
         original: the original report's value, or None.
         tone: what its colour says: better, worse, unclear, or plain.
@@ -41,7 +42,7 @@ class Row:
 
     label: str
     mean: float | None
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
     values: Sequence[float] = ()
     original: float | None = None
     tone: str = "plain"
@@ -117,7 +118,8 @@ def common_domain(rows: Sequence[Row], *, include: Sequence[float] = ()) -> tupl
     """An axis that holds everything the rows show, with a margin."""
     values = [*include]
     for row in rows:
-        values += [*row.values, *(row.interval or ())]
+        values += row.values
+        values += [row.interval.low, row.interval.high] if row.interval else []
         values += [value for value in (row.mean, row.original) if value is not None]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.01
@@ -164,12 +166,11 @@ def _seeds(rows: Sequence[Row]) -> list[Spec]:
 
 
 def _summary(row: Row) -> Spec:
-    low, high = row.interval or (None, None)
     return {
         "label": row.label,
         "mean": row.mean,
-        "low": low,
-        "high": high,
+        "low": row.interval and row.interval.low,
+        "high": row.interval and row.interval.high,
         "original": row.original,
         "tone": row.tone,
         "note": row.note,

@@ -1,4 +1,4 @@
-"""The page's charts, as Vega-Lite specifications.
+"""The study's charts, as Vega-Lite specifications: the page shows them, figures.py draws them.
 
 Colours are variables of the page's style sheet, such as ``var(--ink)``: charts follow the light and
 the dark theme, and print dark on white, without being drawn again.
@@ -6,12 +6,40 @@ the dark theme, and print dark on white, without being drawn again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Spec = dict[str, Any]
-# The style sheet has so many colours for tricks, those of figure_style.py made fit for both themes.
+# The style sheet has so many colours for tricks, fit for both themes.
 NUM_COLOURS = 10
+GROUP_COLOURS = {
+    "reference": "var(--ink)",
+    "improve": "var(--trick8)",
+    "combine": "var(--trick6)",
+    "transfer": "var(--trick1)",
+}
+HEAT_HEIGHT, CLASS_HEIGHT, RELIABILITY_HEIGHT = 400, 300, 300
+AXIS: Spec = {
+    "labelColor": "var(--ink)",
+    "titleColor": "var(--muted)",
+    "gridColor": "var(--line)",
+    "domainColor": "var(--line)",
+    "tickColor": "var(--line)",
+    "titleFontWeight": 400,
+    "titlePadding": 8,
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "labelSeparation": 8,
+    "gridOpacity": 0.7,
+}
+# What all charts look like, wherever they are drawn.
+CONFIG: Spec = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
+    "view": {"stroke": None},
+    "text": {"color": "var(--muted)"},
+    "axis": AXIS,
+}
 
 
 def make_spec(title: str, height: int) -> Spec:
@@ -26,43 +54,11 @@ def make_spec(title: str, height: int) -> Spec:
 
 
 def trick_colours(tricks: Iterable[str]) -> dict[str, str]:
-    """The colour of each trick, in the order of params.yaml; the same as in the figures."""
+    """The colour of each trick, in the order of params.yaml; new tricks at its end leave those of
+    the others as they are."""
     others = [name for name in tricks if name != "baseline"]
     numbered = {name: f"var(--trick{place % NUM_COLOURS})" for place, name in enumerate(others)}
     return {"baseline": "var(--ink)"} | numbered
-
-
-def curves_chart(colours: dict[str, str]) -> Spec:
-    """Learning curves, a line per name; the page's script fills in those that are chosen, with
-    name, x (epochs), y and seed ("" for the mean).
-
-    Args:
-        colours: by name.
-    """
-    line = {
-        "x": {
-            "field": "x",
-            "type": "quantitative",
-            "title": "training steps, in epochs",
-            "axis": {"tickCount": 10, "format": "~g"},
-        },
-        "y": {"field": "y", "type": "quantitative", "title": "", "scale": {"zero": False}},
-        "color": {
-            "field": "name",
-            "type": "nominal",
-            "legend": None,
-            "scale": {"domain": [*colours], "range": [*colours.values()]},
-        },
-        "detail": {"field": "seed"},
-    }
-    shown = [{"field": "name", "title": "variant"}, {"field": "x", "title": "epoch"}]
-    shown += [{"field": "y", "title": "mean", "format": ".4f"}]
-    point = {"type": "point", "filled": True, "size": 12, "clip": True}
-    layers = [
-        {"mark": {"type": "line", "strokeWidth": 2, "clip": True}, "encoding": line},
-        {"mark": point, "encoding": line | {"tooltip": shown}},
-    ]
-    return make_spec("Learning curves", 380) | {"data": {"values": []}, "layer": layers}
 
 
 def heat_map(cells: Sequence[Spec], names: Sequence[str], *, title: str) -> Spec:
@@ -79,7 +75,7 @@ def heat_map(cells: Sequence[Spec], names: Sequence[str], *, title: str) -> Spec
     shade = {"field": "share", "type": "quantitative", "legend": None, "scale": scale}
     # Where the text has about the same contrast in both colours, in both themes.
     dark = {"test": "datum.share > 0.5", "value": "var(--onheat)"}
-    return make_spec(title, 400) | {
+    return make_spec(title, HEAT_HEIGHT) | {
         "data": {"values": [*cells]},
         "layer": [
             {
@@ -92,6 +88,48 @@ def heat_map(cells: Sequence[Spec], names: Sequence[str], *, title: str) -> Spec
                 | {"text": {"field": "text"}, "color": {"condition": dark, "value": "var(--ink)"}},
             },
         ],
+    }
+
+
+def class_chart(
+    ours: Mapping[str, float], base: Mapping[str, float], *, colour: str, title: str
+) -> Spec:
+    """Accuracy per class, filled for the variant and hollow for its baseline.
+
+    Args:
+        ours: shares in [0, 1] by class.
+        base: likewise; classes that it lacks, and all of them where it is empty, have no circle.
+        colour: of the variant.
+        title: what the chart shows.
+    """
+    y: Spec = {"field": "class", "sort": [*ours], "title": None, "type": "nominal"}
+    y |= {"axis": {"grid": True, "ticks": False}}
+    scale = {"domain": [0, 1]}
+    x: Spec = {"type": "quantitative", "scale": scale, "axis": {"format": ".1f", "tickCount": 10}}
+    x["title"] = "share of the class's test images recognised"
+    rows = [{"class": name, "ours": ours[name], "base": base.get(name)} for name in ours]
+    both = [row for row in rows if row["base"] is not None]
+    place = {"y": y, "x": x | {"field": "ours"}}
+    filled = {"type": "point", "filled": True, "color": colour, "opacity": 1, "size": 90}
+    hollow = {"type": "point", "fill": "var(--paper)", "color": "var(--ink)", "opacity": 1}
+    return make_spec(title, CLASS_HEIGHT) | {
+        "layer": [
+            {
+                "data": {"values": both},
+                "mark": {"type": "rule", "color": "var(--line)", "strokeWidth": 3},
+                "encoding": place | {"x2": {"field": "base"}},
+            },
+            {
+                "data": {"values": both},
+                "mark": hollow | {"size": 70, "strokeWidth": 1.8},
+                "encoding": {"y": y, "x": x | {"field": "base"}},
+            },
+            {
+                "data": {"values": rows},
+                "mark": filled,
+                "encoding": place,
+            },
+        ]
     }
 
 
@@ -115,7 +153,7 @@ def reliability_chart(bins: Sequence[Spec], *, title: str) -> Spec:
     dashed = {"type": "line", "strokeDash": [4, 4], "color": "var(--muted)"}
     dots = {"type": "point", "filled": True, "color": "var(--better)", "opacity": 1}
     shown = [{"field": name, "format": ".3~f"} for name in ("images", "confidence", "accuracy")]
-    return make_spec(title, 300) | {
+    return make_spec(title, RELIABILITY_HEIGHT) | {
         "layer": [
             {"data": {"values": diagonal}, "mark": dashed, "encoding": {"x": x, "y": y}},
             {

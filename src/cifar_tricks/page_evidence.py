@@ -1,4 +1,4 @@
-"""What the page says about comparisons: the answer in words, rows for charts and for tables."""
+"""What the page says about comparisons: the answer in words, and rows for tables."""
 
 from __future__ import annotations
 
@@ -7,70 +7,23 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from cifar_tricks.analysis import Effect, Family
-from cifar_tricks.evidence_tables import SAID, interval, p_value, setting
+from cifar_tricks.analysis import Effect
+from cifar_tricks.cells import (
+    NOTHING,
+    comparison_cells,
+    contrast_cells,
+    mean_and_spread,
+    number,
+    setting,
+)
+from cifar_tricks.comparisons import comparison_row
+from cifar_tricks.evidence import Evidence
 from cifar_tricks.interactions import Factorial
-from cifar_tricks.interval_charts import Row
-from cifar_tricks.report_tables import NOTHING, number, signed_number
 from cifar_tricks.results import Result, Study
-from cifar_tricks.statistics import Comparison, summarise
+from cifar_tricks.verdicts import VERDICTS
 
 TableRow = dict[str, object]
-
-
-def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) -> list[Row]:
-    """A line per comparison."""
-    return [
-        Row(
-            label=label,
-            mean=effect.comparison.summary.mean if effect.comparison else None,
-            interval=bounds(effect.comparison),
-            values=study.differences(effect.result),
-            original=effect.original,
-            tone=_tone(effect),
-            flaw=effect.flaw,
-            note=effect.verdict or "no claim",
-        )
-        for effect, label in zip(effects, labels, strict=True)
-    ]
-
-
-def factorial_rows(factorial: Factorial) -> list[Row]:
-    """A line per main effect and interaction."""
-    return [
-        Row(
-            label=" \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
-            mean=contrast.comparison.summary.mean,
-            interval=bounds(contrast.comparison),
-            tone=_sign(contrast.comparison.summary.mean, contrast.adjusted_p),
-            note="main effect" if len(contrast.tricks) == 1 else "interaction",
-        )
-        for contrast in factorial.contrasts
-    ]
-
-
-def bounds(comparison: Comparison | None) -> tuple[float, float] | None:
-    """The interval of a comparison's mean."""
-    found = comparison.summary.interval if comparison else None
-    return (found.low, found.high) if found else None
-
-
-def overview_rows(study: Study, family: Family) -> list[TableRow]:
-    """The overview table: baselines and tricks on every net."""
-    rows = []
-    for model in study.params.models:
-        base = study.results[f"{model}-baseline"]
-        original = base.original.get("test_accuracy")
-        ours = {"trick": link(base, "baseline"), "net": model} | accuracy_cells(base)
-        rows.append(ours | dict.fromkeys(_COMPARED, "") | {"original": number(original)})
-        for effect in family.of(model):
-            result = effect.result
-            row: TableRow = {"trick": link(result, result.variant.trick), "net": model}
-            rows.append(row | accuracy_cells(result) | _compared(effect))
-    return rows
-
-
-_COMPARED = (
+COMPARED = (
     "difference",
     "95% interval",
     "p (Holm)",
@@ -81,32 +34,41 @@ _COMPARED = (
 )
 
 
-def sensitivity_rows(study: Study, family: Family) -> list[TableRow]:
+def overview_rows(evidence: Evidence) -> list[TableRow]:
+    """The overview table: baselines and tricks on every net."""
+    study, rows = evidence.study, []
+    for model in study.params.models:
+        base = study.results[f"{model}-baseline"]
+        original = number(base.original.get("test_accuracy"))
+        row: TableRow = {"trick": link(base, "baseline"), "net": model} | accuracy_cells(base)
+        rows.append(row | dict.fromkeys(COMPARED, "") | {"original": original})
+        for effect in evidence.tricks.of(model):
+            result = effect.result
+            row = {"trick": link(result, result.variant.trick), "net": model}
+            rows.append(row | accuracy_cells(result) | _compared(study, effect))
+    return rows
+
+
+def sensitivity_rows(evidence: Evidence) -> list[TableRow]:
     """The settings of task 3a."""
-    rows = []
-    for effect in family.effects:
-        result = effect.result
+    study, rows = evidence.study, []
+    for effect in evidence.sensitivity.effects:
+        result, compared = effect.result, _compared(study, effect)
         row: TableRow = {"setting": link(result, setting(study, result))}
         row |= {"net": result.variant.model} | accuracy_cells(result)
-        compared = _compared(effect)
-        kept = ("difference", "95% interval", "p (Holm)")
-        row |= {name: compared[name] for name in kept}
-        row |= {"original says": SAID.get(effect.claim or "", NOTHING)}
+        row |= {name: compared[name] for name in ("difference", "95% interval", "p (Holm)")}
+        row |= {"original says": comparison_cells(comparison_row(study, effect)).claim}
         rows.append(row | {"its claim is": compared["its claim is"]})
     return rows
 
 
-def factorial_table_rows(factorial: Factorial) -> list[TableRow]:
+def factorial_rows(factorial: Factorial) -> list[TableRow]:
     """Main effects and interactions."""
+    header = ("effect", "kind", "difference", "95% interval", "p (Holm)")
+    times = " \N{MULTIPLICATION SIGN} "
     return [
-        {
-            "effect": " \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
-            "kind": "main effect" if len(contrast.tricks) == 1 else "interaction",
-            "difference": signed_number(contrast.comparison.summary.mean),
-            "95% interval": interval(contrast.comparison.summary.interval),
-            "p (Holm)": p_value(contrast.adjusted_p),
-        }
-        for contrast in factorial.contrasts
+        dict(zip(header, [times.join(c.tricks), *contrast_cells(c)], strict=True))
+        for c in factorial.contrasts
     ]
 
 
@@ -115,25 +77,27 @@ def link(result: Result, text: str) -> Markup:
     return Markup('<a href="#run-{}">{}</a>').format(result.key, text)
 
 
-def answer(study: Study, family: Family) -> list[str]:
+def answer(evidence: Evidence) -> list[str]:
     """The answer in sentences: per net what helps and what hurts, then the claims."""
+    family = evidence.tricks
     if not family.resolvable:
         return []
     sentences = []
-    for model in study.params.models:
+    for model in evidence.study.params.models:
         effects = [effect for effect in family.of(model) if effect.comparison]
         if not effects:
             sentences.append(f"{model}: no trick has a result yet.")
             continue
-        better = [e.result.variant.trick for e in effects if _tone(e) == "better"]
-        worse = [e.result.variant.trick for e in effects if _tone(e) == "worse"]
-        rest = [e.result.variant.trick for e in effects if not e.significant]
+        names: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
+        for effect in effects:
+            names[effect.direction].append(effect.result.variant.trick)
+        better, worse, rest = names.values()
         parts = [f"{_listed(better)} {'helps' if len(better) == 1 else 'help'}" if better else ""]
         parts += [f"{_listed(worse)} {'hurts' if len(worse) == 1 else 'hurt'}" if worse else ""]
         parts += [f"{_listed(rest)} cannot be told from no effect" if rest else ""]
         sentences.append(f"{model}: {'; '.join(part for part in parts if part)}.")
     claims = Counter(e.verdict for e in family.effects if e.verdict and e.comparison)
-    counts = [f"{claims[v]} {v}" for v in ("confirmed", "contradicted", "not resolved")]
+    counts = [f"{claims[v]} {v}" for v in VERDICTS]
     total = sum(claims.values())
     return [
         *sentences,
@@ -145,44 +109,21 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _tone(effect: Effect) -> str:
-    mean = effect.comparison.summary.mean if effect.comparison else 0.0
-    return _sign(mean, effect.adjusted_p)
-
-
-def _sign(mean: float, adjusted_p: float | None) -> str:
-    if adjusted_p is None or adjusted_p > 0.05:
-        return "unclear"
-    return "better" if mean > 0 else "worse"
-
-
 def accuracy_cells(result: Result) -> TableRow:
     """The number of seeds and the accuracy over them, or what is wrong with the variant."""
     values = result.values("test_accuracy")
     if not values:
         flaw = Markup('<em class="flaw">{}</em>').format(result.flaw)
         return {"n": NOTHING, "test accuracy": flaw}
-    summary = summarise(values)
-    spread = "" if summary.std is None else f" ± {summary.std:.4f}"
-    return {"n": str(summary.n), "test accuracy": f"{summary.mean:.4f}{spread}"}
+    return {"n": str(len(values)), "test accuracy": mean_and_spread(values)}
 
 
-def _compared(effect: Effect) -> TableRow:
-    comparison, mcnemar = effect.comparison, effect.mcnemar
+def _compared(study: Study, effect: Effect) -> TableRow:
+    cells = comparison_cells(comparison_row(study, effect))
+    verdict = Markup('<span class="verdict {}">{}</span>')
+    shown = verdict.format(effect.verdict.replace(" ", "-"), cells.verdict)
     expected = {None: NOTHING, True: "yes", False: "no"}[effect.original_expected]
-    row: TableRow = {
-        "difference": signed_number(comparison.summary.mean if comparison else None),
-        "95% interval": interval(comparison.summary.interval if comparison else None),
-        "p (Holm)": p_value(effect.adjusted_p),
-        "McNemar p": p_value(mcnemar.p_value) if mcnemar else NOTHING,
-        "original": NOTHING,
-    }
-    if effect.original is not None:
-        accuracy = number(effect.result.original.get("test_accuracy"))
-        row["original"] = f"{accuracy} ({signed_number(effect.original)})"
-    shown = Markup('<span class="verdict {}">{}</span>')
-    verdict = shown.format(effect.verdict.replace(" ", "-"), effect.verdict)
-    return row | {
-        "its claim is": verdict if effect.verdict else NOTHING,
-        "one run may give it": expected,
-    }
+    theirs = cells.original_and_difference
+    last = (shown if effect.verdict else NOTHING, expected)
+    row = (cells.difference, cells.interval, cells.p, cells.mcnemar, theirs, *last)
+    return dict(zip(COMPARED, row, strict=True))

@@ -6,30 +6,23 @@ import base64
 import io
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
-from cifar_tricks.markdown import render
-
 PICTURE = re.compile(r'<img src="([^"]+)"')
 
 
-def prose(template: str, context: dict[str, Any], folder: Path) -> Markup:
+def prose(markdown: str, folder: Path) -> Markup:
     """A section of the report as HTML.
 
     Args:
-        template: of Markdown; its values come out escaped, so that HTML in it is the template's
-            own.
-        context: for the template.
+        markdown: whose values are escaped, so that HTML in it is the template's own.
         folder: ``reports/<scale>``, where its pictures lie.
     """
-    html = (
-        MarkdownIt("commonmark", {"html": True}).enable("table").render(render(template, context))
-    )
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
     html = html.replace("<table>", '<div class="table" role="region" tabindex="0"><table>')
     html = html.replace("</table>", "</table></div>")
     # A region needs a name; the header's first cells tell what the table is about.

@@ -1,19 +1,31 @@
-"""The page's tables: great_tables lays them out, the page's style sheet colours them."""
+"""The page's tables: laid out by a template, coloured by the page's style sheet."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
-import pandas as pd
-from great_tables import GT
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-# The library's own colours would not follow the page's theme.
-STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+from cifar_tricks.markdown import TEMPLATES
+
+PAGE_TEMPLATES = TEMPLATES / "page"
 # A hyphen is too short beside the plus signs above and below it.
 HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
-OUTER_STYLE = re.compile(r'(<div id="[^"]*") style="[^"]*"')
+
+
+@cache
+def environment() -> Environment:
+    """Where the page's templates come from; they escape everything but Markup."""
+    return Environment(
+        loader=FileSystemLoader(PAGE_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
 
 
 def html_table(
@@ -33,31 +45,13 @@ def html_table(
         numbers: columns to align right, and to sort by value.
         sortable: whether its headers sort it.
     """
-    columns = [*rows[0]] if rows else []
-    # Plain keys: the titles, which may repeat, are put in as labels.
-    keys = {f"c{place}": column for place, column in enumerate(columns)}
-    frame = pd.DataFrame(
-        [
-            {key: _cell(row[column], column in numbers) for key, column in keys.items()}
-            for row in rows
-        ],
-        columns=[*keys],
-        dtype=str,
+    cells = [{title: _cell(cell, title in numbers) for title, cell in row.items()} for row in rows]
+    table = environment().get_template("table.html.j2")
+    return Markup(
+        table.render(rows=cells, name=name, caption=caption, numbers=numbers, sortable=sortable)
     )
-    # Its own escaping does not know Markup, so cells come escaped and pass through as they are.
-    table = GT(frame, id=name).fmt(lambda cell: cell, columns=[*keys])
-    table = table.cols_label(cases={**keys})
-    right = [key for key, column in keys.items() if column in numbers]
-    table = table.cols_align("left", [*keys]) if keys else table
-    table = table.cols_align("right", right) if right else table
-    html = OUTER_STYLE.sub(r"\1", STYLE.sub("", table.as_raw_html()), count=1)
-    kind = "table sortable" if sortable else "table"
-    html = html.replace("<thead>", f"<caption><span>{escape(caption)}</span></caption><thead>", 1)
-    # It scrolls by itself where the window is too narrow, with the keyboard too.
-    region = f'class="{kind}" role="region" tabindex="0" aria-label="{escape(caption)}"'
-    return Markup(f"<div {region}>{html}</div>")
 
 
-def _cell(value: object, is_number: bool) -> str:
+def _cell(value: object, is_number: bool) -> Markup:
     text = "" if value is None else str(escape(value))
-    return HYPHEN.sub("\N{MINUS SIGN}", text) if is_number else text
+    return Markup(HYPHEN.sub("\N{MINUS SIGN}", text) if is_number else text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cifar_tricks.cells import comparison_cells, mean_and_spread, number
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import write_atomically
 from cifar_tricks.markdown import Markdown, table
@@ -76,11 +77,9 @@ def steps_table(scale: str) -> Markdown:
     shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
     cells = []
     for key, runs in shown.groupby("key", sort=False):
-        accuracy = runs["test_accuracy"]
-        spread = f" ± {accuracy.std():.4f}" if len(runs) > 1 else ""
         original = (original_result(str(key)) or {}).get("test_accuracy")
-        theirs = "—" if original is None else f"{original:.4f}"
-        cells.append([str(key), str(len(runs)), f"{accuracy.mean():.4f}{spread}", theirs])
+        accuracy = mean_and_spread([*runs["test_accuracy"]])
+        cells.append([str(key), str(len(runs)), accuracy, number(original)])
     return table(["net", "n", "test accuracy", "original"], cells, "lr")
 
 
@@ -91,42 +90,14 @@ def results_table(scale: str) -> Markdown:
     shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
     header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
     header += ["original", "its claim is"]
-    cells = []
-    for _, of_net in shown.groupby("model", sort=False):
-        cells += [_baseline(of_net.iloc[0]), *(_cells(row) for row in of_net.itertuples())]
-    return table(header, cells, "llrrrrrrl")
-
-
-def _baseline(row: pd.Series) -> list[str]:
-    """Of the net of this comparison."""
-    original = row.original_accuracy - row.original_difference
-    theirs = "—" if pd.isna(original) else f"{original:.4f}"
-    accuracy = f"{row.baseline_accuracy:.4f}"
-    return [row.model, "baseline", str(row.n), accuracy, "", "", "", theirs, ""]
-
-
-def _cells(row: pd.Series) -> list[str]:
-    """One comparison; a dash where there is nothing."""
-    low, high = _signed(row.difference_low), _signed(row.difference_high)
-    spread = "" if pd.isna(row.test_accuracy_std) else f" ± {row.test_accuracy_std:.4f}"
-    return [
-        row.model,
-        row.trick,
-        str(row.n),
-        f"{row.test_accuracy:.4f}{spread}",
-        _signed(row.difference),
-        "—" if pd.isna(row.difference_low) else f"{low} to {high}",
-        "—" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
-        _original(row),
-        "—" if pd.isna(row.verdict) else row.verdict,
-    ]
-
-
-def _original(row: pd.Series) -> str:
-    if pd.isna(row.original_difference):
-        return "—"
-    return f"{row.original_accuracy:.4f} ({_signed(row.original_difference)})"
-
-
-def _signed(value: float) -> str:
-    return "—" if pd.isna(value) else f"{value:+.4f}"
+    rows = []
+    for model, of_net in shown.groupby("model", sort=False):
+        for place, row in enumerate(of_net.to_dict("records")):
+            cells = comparison_cells(row)
+            if not place:
+                base = [cells.baseline, "", "", "", cells.original_baseline, ""]
+                rows.append([model, "baseline", str(row["n"]), *base])
+            ours = [cells.accuracy_and_spread, cells.difference, cells.interval, cells.p]
+            theirs = [cells.original_and_difference, cells.verdict]
+            rows.append([model, row["trick"], str(row["n"]), *ours, *theirs])
+    return table(header, rows, "llrrrrrrl")

@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-import pandas as pd
-
 from cifar_tricks.backbones import BACKBONES
+from cifar_tricks.cells import NOTHING, describe, mean_epochs, num_seeds, number, signed_number
+from cifar_tricks.evidence import Evidence
 from cifar_tricks.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.original import original_result
-from cifar_tricks.predictions import class_accuracies
 from cifar_tricks.results import GOAL, Result, Study
-
-NOTHING = "—"
-
-
-def number(value: float | None) -> str:
-    """An accuracy or a loss with four digits; a dash for None."""
-    return NOTHING if value is None else f"{value:.4f}"
-
-
-def signed_number(value: float | None) -> str:
-    """The same with its sign."""
-    return NOTHING if value is None else f"{value:+.4f}"
 
 
 def spread(values: Sequence[float], *, signed: bool = False) -> str:
@@ -31,7 +18,12 @@ def spread(values: Sequence[float], *, signed: bool = False) -> str:
     if not values:
         return NOTHING
     text = signed_number(fmean(values)) if signed else number(fmean(values))
-    return Markdown(f"{text}<br>±&nbsp;{stdev(values):.4f}") if len(values) > 1 else text
+    return with_spread(text, number(stdev(values)) if len(values) > 1 else "")
+
+
+def with_spread(mean: str, std: str) -> str:
+    """A mean with its standard deviation below, where there is one."""
+    return Markdown(f"{mean}<br>±&nbsp;{std}") if std else mean
 
 
 def emphasise(text: str, value: float | None) -> str:
@@ -105,41 +97,12 @@ def stack_table(study: Study, group: str) -> Markdown:
     return table(header, rows, "lllr")
 
 
-def num_seeds(result: Result) -> str:
-    """How many seeds the variant's figures are of; a dash where nothing was trained."""
-    return str(len(result.seeds)) if result.run else NOTHING
-
-
-def mean_epochs(result: Result) -> list[str]:
-    """After how many epochs the training ended and its kept weights were reached, means over
-    seeds; dashes where nothing was trained. With copies of the images an epoch is twice as long."""
-    if not result.run or result.flaw:
-        return [NOTHING, NOTHING]
-    ends = result.run.seeds.values()
-    steps = [fmean(end.steps for end in ends), fmean(end.best_step for end in ends)]
-    return [f"{count / result.run.steps_per_epoch:.1f}" for count in steps]
-
-
-def describe(study: Study, result: Result) -> str:
-    """What a stack of tricks consists of, e.g. "augment, leaky_relu (negative_slope 0.2)"."""
-    stacks = {"improve": study.params.improve, "combine": study.params.combine}
-    stack = stacks[result.variant.group][result.variant.trick]
-    parts = []
-    for trick, numbers in stack.tricks.items():
-        given = ", ".join(f"{name} {value}" for name, value in numbers.items())
-        parts.append(f"{trick} ({given})" if given else trick)
-    for name, value in {**stack.net, **stack.train}.items():
-        text = "/".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
-        parts.append(f"{name} {text}")
-    return ", ".join(parts)
-
-
-def class_table(predictions: pd.DataFrame, results: Sequence[Result]) -> Markdown:
+def class_table(evidence: Evidence) -> Markdown:
     """Accuracy per class, a column per variant."""
-    columns = [class_accuracies(predictions, result) for result in results]
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = [[name, *(number(column.get(name)) for column in columns)] for name in names]
-    return table(["class", *(result.key for result in results)], rows, "lr")
+    columns = evidence.classes
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [[name, *(number(column.get(name)) for column in columns.values())] for name in names]
+    return table(["class", *columns], rows, "lr")
 
 
 def details_table(study: Study) -> Markdown:
@@ -159,3 +122,41 @@ def details_table(study: Study) -> Markdown:
             row += [Markdown(f"{cell}<br>*{number(original)}*") if original else cell]
         rows.append(row)
     return table(header, rows, "lrrlr")
+
+
+def facts_table(evidence: Evidence) -> Markdown:
+    """How far to believe the report: seeds, images, epochs, precision."""
+    params = evidence.study.params
+    scale = params.scales[params.scale]
+    facts = {
+        "seeds": evidence.seeds_text,
+        "training images": f"{scale.train_images:,}",
+        "validation images": f"{scale.validation_images:,}",
+        "test images": f"{len(evidence.predictions):,}",
+        "epochs": f"at most {scale.num_epochs}",
+        "precision": scale.precision,
+        "device": ", ".join(evidence.provenance.devices),
+        "threads": scale.threads,
+    }
+    return table(list(facts), [list(facts.values())])
+
+
+def costs_table(evidence: Evidence) -> Markdown:
+    """Wall time by group, net and device, of the seeds that came from ``records``."""
+    rows = []
+    for cost in evidence.provenance.costs:
+        least, most = (f"{bound / 60:.1f}" for bound in (min(cost.seconds), max(cost.seconds)))
+        each = least if least == most else f"{least} to {most}"
+        runs, minutes = str(len(cost.seconds)), f"{sum(cost.seconds) / 60:,.1f}"
+        rows.append([_part(cost.example), cost.device, runs, minutes, each])
+    return table(["trained", "on", "runs", "minutes in all", "minutes each"], rows, "llr")
+
+
+def _part(result: Result) -> str:
+    """A group of variants that take about as long."""
+    variant = result.variant
+    if variant.group == "tricks":
+        return Markdown(f"{code(variant.model)} with each trick")
+    if variant.group in ("improve", "transfer", "reference"):
+        return code(result.key)
+    return Markdown(f"{variant.group} on {code(variant.model)}")

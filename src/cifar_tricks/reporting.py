@@ -17,23 +17,37 @@ from typing import Any
 import pandas as pd
 
 from cifar_tricks import evidence_tables, exercise_tables, report_tables
-from cifar_tricks.analysis import Family, sensitivity_family, tricks_family
 from cifar_tricks.backbones import BACKBONES
+from cifar_tricks.cells import describe
 from cifar_tricks.comparisons import comparison_table, to_csv, to_latex
-from cifar_tricks.early_stopping import stopping
+from cifar_tricks.evidence import Evidence
 from cifar_tricks.files import write_atomically
-from cifar_tricks.interactions import factorials
-from cifar_tricks.markdown import Markdown, code, escape, image, render, table
+from cifar_tricks.markdown import Markdown, code, escape, image, render
 from cifar_tricks.original import original_notes
 from cifar_tricks.page import write_page
-from cifar_tricks.predictions import predicted_classes
-from cifar_tricks.provenance import provenance
 from cifar_tricks.results import GOAL, MISSING, Result, Study, is_small
 from cifar_tricks.runs import to_json
-from cifar_tricks.sampling import near_duplicates, optimism
 from cifar_tricks.views import Views
 
 MANIFEST = Path("data/manifest.json")
+TABLES = (
+    evidence_tables.tricks_table,
+    evidence_tables.sensitivity_table,
+    evidence_tables.factorial_table,
+    evidence_tables.sampling_table,
+    report_tables.reference_table,
+    report_tables.transfer_table,
+    report_tables.stack_table,
+    report_tables.class_table,
+    report_tables.details_table,
+    report_tables.facts_table,
+    report_tables.costs_table,
+    exercise_tables.answers_table,
+    exercise_tables.shift_table,
+    exercise_tables.shift_figure,
+    exercise_tables.net_table,
+    exercise_tables.net_totals,
+)
 IDENTITY = ("key", "group", "model", "trick", "seed", "status")
 SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
@@ -47,11 +61,11 @@ def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
         predictions: of the test images.
         folder: ``reports/<scale>``; the figures that lie in it are shown.
     """
-    families = tricks_family(study, predictions), sensitivity_family(study, predictions)
-    context = _context(study, predictions, folder, families)
-    write_atomically(folder / "report.md", render("report.md.j2", context).encode())
-    write_page(study, predictions, folder, context)
-    table = comparison_table(study, families)
+    evidence = Evidence(study=study, predictions=predictions)
+    section = partial(render, context=_context(evidence, folder))
+    write_atomically(folder / "report.md", section("report.md.j2").encode())
+    write_page(evidence, folder, section)
+    table = comparison_table(study, (evidence.tricks, evidence.sensitivity))
     write_atomically(folder / "comparisons.csv", to_csv(table).encode())
     write_atomically(folder / "comparisons.tex", to_latex(table, [*study.params.models]).encode())
     write_atomically(folder / "summary.json", to_json(summary(study)))
@@ -73,55 +87,25 @@ def summary(study: Study) -> dict[str, int | float]:
     return {"seeds": study.most_seeds, **known}
 
 
-def _context(
-    study: Study, predictions: pd.DataFrame, folder: Path, families: tuple[Family, Family]
-) -> dict[str, Any]:
-    params, best = study.params, study.best
-    scale = params.scales[params.scale]
-    (transfer,) = study.group("transfer")
+def _context(evidence: Evidence, folder: Path) -> dict[str, Any]:
+    """What the sections of the report say their text with."""
+    study = evidence.study
     return {
+        "evidence": evidence,
         "study": study,
-        "params": params,
-        "scale": scale,
-        "best": best,
-        "has_classes": best is not None and len(predicted_classes(predictions, best)) > 0,
-        "predictions": predictions,
-        "tables": report_tables,
-        "is_small": is_small(params),
-        "facts": _facts(study, len(predictions)),
-        "test_images": f"{len(predictions):,}",
-        "family": families[0],
-        "sensitivity": families[1],
-        "factorials": factorials(study),
-        "evidence": evidence_tables,
-        "sampled": _sampled(study),
-        "optimism": optimism(study, predictions),
-        "stopping": stopping(study),
-        "near_duplicates": int(predictions.index.isin(near_duplicates()).sum()),
-        "flawed": [result for result in study.results.values() if result.flaw],
-        "reached": [r for r in study.group("improve") if (r.mean("test_accuracy") or 0) >= GOAL],
-        "climbed": any(result.values("test_accuracy") for result in study.group("improve")),
+        "params": study.params,
+        "scale": study.params.scales[study.params.scale],
+        "is_small": is_small(study.params),
         "goal": GOAL,
-        "seeds_text": _seeds_text(study),
-        **provenance(study),
-        "assets": _assets(),
         "notes": original_notes(),
-        "transfer": transfer,
+        "assets": _assets(),
         "backbones": BACKBONES,
+        "pictures": _activation_facts(folder),
         "exercises": exercise_tables.read_exercises(folder),
-        "exercise_tables": exercise_tables,
-        **_activation_facts(folder),
         "figure": partial(_figure, folder),
+        "describe": describe,
+        **{function.__name__: function for function in TABLES},
     }
-
-
-def _sampled(study: Study) -> list[Result]:
-    """The variants whose dependence on the test images is shown: baselines, best, transfer."""
-    keys = ["reference-baseline", *(f"{model}-baseline" for model in study.params.models)]
-    results = [study.results[key] for key in keys]
-    if study.best and study.best.key not in keys:
-        results.append(study.best)
-    return [*results, *study.group("transfer")]
 
 
 def _activation_facts(folder: Path) -> dict[str, Any]:
@@ -130,31 +114,6 @@ def _activation_facts(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / "activations.json").read_bytes()))
     except (OSError, ValueError, TypeError):
         return Views().facts()
-
-
-def _facts(study: Study, test_images: int) -> Markdown:
-    scale = study.params.scales[study.params.scale]
-    facts = {
-        "seeds": _seeds_text(study),
-        "training images": f"{scale.train_images:,}",
-        "validation images": f"{scale.validation_images:,}",
-        "test images": f"{test_images:,}",
-        "epochs": f"at most {scale.num_epochs}",
-        "precision": scale.precision,
-        "device": ", ".join(provenance(study)["devices"]),
-        "threads": scale.threads,
-    }
-    return table(list(facts), [list(facts.values())])
-
-
-def _seeds_text(study: Study) -> str:
-    """How many seeds, and which."""
-    planned, counts = study.params.seeds, study.seed_counts
-    listed = ", ".join(map(str, planned))
-    if not counts or counts == [len(planned)]:
-        return f"n = {len(planned)} ({listed})"
-    found = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
-    return f"n = {found} of {len(planned)} planned ({listed})"
 
 
 def _figure(folder: Path, name: str, alt: str) -> Markdown:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cifar_tricks.cells import NOTHING
 from cifar_tricks.errors import UserError
 from cifar_tricks.page_charts import Spec, make_spec
 
@@ -67,7 +68,7 @@ def _row(net: str, rows: Rows) -> dict[str, str]:
 
 def _speed(rows: Rows, name: str) -> str:
     if name not in rows:
-        return "—"
+        return NOTHING
     return f"{rows[name]['images_per_second']:.0f} ({rows[name]['ratio_to_usual']:.2f}x)"
 
 

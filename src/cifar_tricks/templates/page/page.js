@@ -5,18 +5,9 @@
   const root = document.documentElement;
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
+  const style = JSON.parse(document.getElementById("chart-config").textContent);
   // Labels beside a chart take half of its width at most.
-  const config = (width) => ({
-    background: "transparent",
-    font: "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
-    view: { stroke: null },
-    text: { color: "var(--muted)" },
-    axis: {
-      labelColor: "var(--ink)", titleColor: "var(--muted)", gridColor: "var(--line)",
-      domainColor: "var(--line)", tickColor: "var(--line)", titleFontWeight: 400, titlePadding: 8,
-      labelFontSize: 12, titleFontSize: 12, labelLimit: Math.round(width / 2), gridOpacity: 0.7,
-    },
-  });
+  const config = (width) => ({ ...style, axis: { ...style.axis, labelLimit: Math.round(width / 2) } });
 
   const draw = async (place, spec) => {
     const options = {
@@ -43,8 +34,6 @@
     spec.data.values = shown.map((p) => ({ name: p.name, seed: p.seed, x: p.x, y: p[value] }));
     const what = `${split === "train" ? "training" : split} ${value}`;
     spec.layer.forEach((layer) => { layer.encoding.y.title = value === "loss" ? `${what} (nats)` : what; });
-    spec.layer[0].encoding.opacity = { condition: { test: "datum.seed === ''", value: 1 }, value: 0.35 };
-    spec.layer[1].transform = [{ filter: "datum.seed === ''" }];
     const drawn = [...new Set(shown.map((p) => p.name))];
     spec.description = `${what} of ${net} against training steps: ${drawn.join(", ") || "no trick chosen"}`;
     document.getElementById("curve-status").textContent =
@@ -81,7 +70,7 @@
     const cell = row.cells[column];
     const text = cell.textContent.trim();
     if (text === "" || text === "\u2014" || cell.querySelector(".flaw")) return null;
-    return cell.classList.contains("gt_right") ? parseFloat(text.replace("\u2212", "-").replace(/^< /, "")) : text;
+    return cell.classList.contains("number") ? parseFloat(text.replace("\u2212", "-").replace(/^< /, "")) : text;
   };
   const compare = (a, b) => {
     if (a === null || b === null) return (a === null) - (b === null);

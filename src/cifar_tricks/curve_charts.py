@@ -1,0 +1,120 @@
+"""Learning curves as Vega-Lite: their points from the histories, and the chart of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cifar_tricks.curves import mean_curve, read_curves
+from cifar_tricks.page_charts import Spec, make_spec
+from cifar_tricks.results import Result
+
+HEIGHT = 380
+VALUES = ("loss", "accuracy")
+
+
+def curve_points(
+    result: Result, *, by: str = "step", unit: int = 1, most_seeds: int | None = None
+) -> list[dict[str, Any]]:
+    """The means over the seeds that trained, and the single seeds.
+
+    Args:
+        result: of a variant.
+        by: epoch or step.
+        unit: how many of these are one on the horizontal axis.
+        most_seeds: of a variant with more of them the means alone; None for no limit.
+
+    Returns:
+        With name (the trick), net, split (train or validation), seed ("" for the mean), x, loss
+        (nats) and accuracy ([0, 1]), None where not finite.
+    """
+    curves = read_curves(result)
+    seeds = tuple(seed for seed in result.seeds if seed in set(curves["seed"]))
+    shown: list[tuple[str, tuple[int, ...]]] = [("", seeds)] if seeds else []
+    if 1 < len(seeds) <= (most_seeds or len(seeds)):
+        shown += [(str(seed), (seed,)) for seed in seeds]
+    points = []
+    for seed, chosen in shown:
+        for split in ("train", "validation"):
+            means = {
+                value: mean_curve(curves, split=split, value=value, seeds=chosen, by=by)
+                for value in VALUES
+            }
+            of_line = {"name": result.variant.trick, "net": result.variant.model}
+            of_line |= {"split": split, "seed": seed}
+            points += [of_line | point for point in _points(pd.DataFrame(means), unit)]
+    return points
+
+
+def kept_points(result: Result, *, by: str = "step") -> list[dict[str, Any]]:
+    """The validations of the kept weights, one per seed: name, x, loss and accuracy."""
+    curves = read_curves(result)
+    best = {seed: one.best_step for seed, one in result.run.seeds.items()} if result.run else {}
+    kept = curves[(curves["split"] == "validation") & (curves["step"] == curves["seed"].map(best))]
+    points = _points(kept.set_index(by)[[*VALUES]].astype(float), 1)
+    return [{"name": result.variant.trick} | point for point in points]
+
+
+def _points(table: pd.DataFrame, unit: int) -> list[dict[str, Any]]:
+    finite = table.replace([float("inf"), float("-inf")], float("nan"))
+    return [
+        {"x": round(float(place) / unit, 4)}
+        | {name: None if pd.isna(y) else round(float(y), 5) for name, y in row.items()}
+        for place, row in finite.iterrows()
+    ]
+
+
+def curves_chart(
+    colours: Mapping[str, str],
+    points: Sequence[Spec] = (),
+    *,
+    kept: Sequence[Spec] = (),
+    x_title: str = "training steps, in epochs",
+    y_title: str = "",
+    limit: float | None = None,
+) -> Spec:
+    """Learning curves, a line per name and seed: means bold, single seeds thin.
+
+    Args:
+        colours: by name.
+        points: with name, x, y and seed ("" for the mean); the page's script fills in those that
+            are chosen.
+        kept: the kept weights, with name, x and y.
+        x_title: of the horizontal axis.
+        y_title: of the vertical axis.
+        limit: where the vertical axis ends; None for the largest value.
+    """
+    scale: Spec = {"zero": False} | ({} if limit is None else {"domainMax": limit})
+    names = {"domain": [*colours], "range": [*colours.values()]}
+    x: Spec = {"field": "x", "type": "quantitative", "title": x_title}
+    x["scale"] = {"zero": True, "nice": False}
+    place: Spec = {
+        "x": x | {"axis": {"tickCount": 10, "tickMinStep": 1, "format": ",d"}},
+        "y": {"field": "y", "type": "quantitative", "title": y_title, "scale": scale},
+        "color": {"field": "name", "type": "nominal", "legend": None, "scale": names},
+    }
+    line = place | {"detail": {"field": "seed"}}
+    mean = "datum.seed === ''"
+    thin: Spec = {"opacity": {"condition": {"test": mean, "value": 1}, "value": 0.35}}
+    thin["strokeWidth"] = {"condition": {"test": mean, "value": 2}, "value": 1}
+    shown = [{"field": "name", "title": "variant"}, {"field": "x", "title": "epoch"}]
+    shown += [{"field": "y", "title": "mean", "format": ".4f"}]
+    point: Spec = {"type": "point", "opacity": 1, "clip": True}
+    layers: list[Spec] = [
+        {"mark": {"type": "line", "clip": True}, "encoding": line | thin},
+        {
+            "transform": [{"filter": mean}],
+            "mark": point | {"filled": True, "size": 12},
+            "encoding": line | {"tooltip": shown},
+        },
+    ]
+    if kept:
+        # Whole also at the end of an axis.
+        circle = {"fill": "var(--paper)", "size": 45, "strokeWidth": 1.8, "clip": False}
+        layers.append({"data": {"values": [*kept]}, "mark": point | circle, "encoding": place})
+    return make_spec("Learning curves", HEIGHT) | {
+        "data": {"values": [*points]},
+        "layer": layers,
+    }

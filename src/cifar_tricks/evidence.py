@@ -1,0 +1,134 @@
+"""What the study's results say, each thing computed once, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from cifar_tricks.analysis import Family, sensitivity_family, tricks_family
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.early_stopping import Stopping, stopping
+from cifar_tricks.interactions import Factorial, factorials
+from cifar_tricks.predictions import class_accuracies, predicted_classes
+from cifar_tricks.provenance import Provenance, provenance
+from cifar_tricks.results import GOAL, Result, Study
+from cifar_tricks.sampling import TestScore, near_duplicates, optimism, score_images
+from cifar_tricks.selection import Optimism
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What report, page and figures show. Nothing is computed before it is asked for.
+
+    Args:
+        study: all results.
+        predictions: of the test images.
+    """
+
+    study: Study
+    predictions: pd.DataFrame
+
+    @cached_property
+    def tricks(self) -> Family:
+        """Every trick on every net against its baseline."""
+        return tricks_family(self.study, self.predictions)
+
+    @cached_property
+    def sensitivity(self) -> Family:
+        """The other settings of task 3a against the baselines."""
+        return sensitivity_family(self.study, self.predictions)
+
+    @cached_property
+    def factorials(self) -> list[Factorial]:
+        """The experiments on tricks in combination."""
+        return factorials(self.study)
+
+    @cached_property
+    def stopping(self) -> Stopping | None:
+        """What early stopping has to do with the spread between seeds."""
+        return stopping(self.study)
+
+    @cached_property
+    def optimism(self) -> Optimism | None:
+        """What choosing the best net on test images would promise too much."""
+        return optimism(self.study, self.predictions)
+
+    @cached_property
+    def sampled(self) -> dict[str, TestScore | None]:
+        """How far the test images decide, by variant: baselines, the best net, transfer; None for
+        one with a flaw."""
+        study = self.study
+        keys = ["reference-baseline", *(f"{model}-baseline" for model in study.params.models)]
+        keys += [study.best.key] if study.best else []
+        keys += [result.key for result in study.group("transfer")]
+        return {key: score_images(self.predictions, study.results[key]) for key in keys}
+
+    @cached_property
+    def near_duplicates(self) -> int:
+        """How many test images have a near-duplicate among the training images."""
+        return int(self.predictions.index.isin(near_duplicates()).sum())
+
+    @cached_property
+    def predicted_best(self) -> Result | None:
+        """The best net, where there are predictions of it."""
+        best = self.study.best
+        return best if best and len(predicted_classes(self.predictions, best)) else None
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Shares of each actual class (rows) by predicted class, of the best net, all its seeds
+        together; zero without predictions."""
+        counts = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)))
+        if best := self.predicted_best:
+            pairs = predicted_classes(self.predictions, best)
+            np.add.at(counts, (pairs["actual"].to_numpy(), pairs["predicted"].to_numpy()), 1)
+        shares: np.ndarray = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        return shares
+
+    @cached_property
+    def classes(self) -> Mapping[str, Mapping[str, float]]:
+        """Accuracy per class of the best net's baseline and of that net, by variant and class."""
+        compared = self.study.best_and_baseline
+        return {result.key: class_accuracies(self.predictions, result) for result in compared}
+
+    @cached_property
+    def flawed(self) -> list[Result]:
+        """The variants that did not come to a result."""
+        return [result for result in self.study.results.values() if result.flaw]
+
+    @cached_property
+    def steps(self) -> list[Result]:
+        """The steps of ``improve``, after the baselines that they start from."""
+        steps = self.study.group("improve")
+        bases = {base.key: base for base in map(self.study.baseline, steps)}
+        return [*bases.values(), *steps]
+
+    @cached_property
+    def reached(self) -> list[Result]:
+        """The steps of ``improve`` that reach the goal."""
+        steps = self.study.group("improve")
+        return [step for step in steps if (step.mean("test_accuracy") or 0) >= GOAL]
+
+    @cached_property
+    def climbed(self) -> bool:
+        """Whether a step of ``improve`` has a result."""
+        return any(step.values("test_accuracy") for step in self.study.group("improve"))
+
+    @cached_property
+    def seeds_text(self) -> str:
+        """How many seeds, and which."""
+        planned, counts = self.study.params.seeds, self.study.seed_counts
+        listed = ", ".join(map(str, planned))
+        if not counts or counts == [len(planned)]:
+            return f"n = {len(planned)} ({listed})"
+        found = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
+        return f"n = {found} of {len(planned)} planned ({listed})"
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What trained the nets, on which data, and how to make this again."""
+        return provenance(self.study)

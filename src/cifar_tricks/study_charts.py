@@ -1,0 +1,150 @@
+"""The study's charts of comparisons, steps and classes, by name: for the page and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cifar_tricks.analysis import Effect, Family, direction
+from cifar_tricks.cells import setting
+from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.evidence import Evidence
+from cifar_tricks.interactions import Factorial
+from cifar_tricks.interval_charts import Row, common_domain, interval_chart
+from cifar_tricks.page_charts import Spec, heat_map
+from cifar_tricks.results import GOAL, Result, Study
+from cifar_tricks.statistics import Interval, summarise
+
+AXIS = "difference in test accuracy"
+
+
+def effect_charts(evidence: Evidence) -> dict[str, Spec]:
+    """The tricks against their baseline, a chart per net: by the net's name, all on one axis."""
+    by_model = {}
+    for model in evidence.study.params.models:
+        effects = evidence.tricks.of(model)
+        labels = [effect.result.variant.trick for effect in effects]
+        by_model[model] = effect_rows(evidence.study, effects, labels)
+    domain = common_domain([row for rows in by_model.values() for row in rows], include=(0.0,))
+    return {
+        model: interval_chart(
+            rows,
+            title=f"{model}: {AXIS} from the baseline, and the original report's. {_said(rows)}",
+            axis=AXIS,
+            domain=domain,
+        )
+        for model, rows in by_model.items()
+    }
+
+
+def ladder_chart(evidence: Evidence) -> Spec | None:
+    """The steps of ``improve`` after their baselines; None where there is no step."""
+    rows = [_step_row(result) for result in evidence.steps]
+    if not rows:
+        return None
+    return interval_chart(
+        rows,
+        title=f"Test accuracy of each step; the goal is {GOAL:.2f}. {_said(rows)}",
+        axis="test accuracy",
+        domain=common_domain(rows, include=(GOAL,)),
+        rule=GOAL,
+        signed=False,
+    )
+
+
+def factorial_chart(factorial: Factorial) -> Spec | None:
+    """Main effects and interactions; None where there are holes."""
+    rows = [
+        Row(
+            label=" \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
+            mean=contrast.comparison.summary.mean,
+            interval=contrast.comparison.summary.interval,
+            tone=direction(contrast.comparison, contrast.adjusted_p),
+            note="main effect" if len(contrast.tricks) == 1 else "interaction",
+        )
+        for contrast in factorial.contrasts
+    ]
+    if not rows:
+        return None
+    return interval_chart(
+        rows,
+        title=f"{factorial.model}: main effects and interactions. {_said(rows)}",
+        axis="effect on test accuracy",
+        domain=common_domain(rows, include=(0.0,)),
+    )
+
+
+def sensitivity_chart(study: Study, family: Family) -> Spec | None:
+    """The settings of task 3a against the baselines; None where there are none."""
+    if not family.effects:
+        return None
+    labels = [f"{e.result.variant.model}: {setting(study, e.result)}" for e in family.effects]
+    rows = effect_rows(study, family.effects, labels)
+    return interval_chart(
+        rows,
+        title=f"Other settings: {AXIS} from the baseline. {_said(rows)}",
+        axis=AXIS,
+        domain=common_domain(rows, include=(0.0,)),
+    )
+
+
+def confusion_chart(evidence: Evidence, best: Result) -> Spec:
+    """The confusion matrix of the best net."""
+    shares = evidence.confusion
+    cells = [
+        {
+            "actual": actual,
+            "predicted": predicted,
+            "share": round(float(shares[i, j]), 5),
+            "text": f"{100 * shares[i, j]:.0f}".lstrip("0"),
+        }
+        for i, actual in enumerate(CLASS_NAMES)
+        for j, predicted in enumerate(CLASS_NAMES)
+    ]
+    title = f"Confusion matrix of {best.key}, in percent of each actual class"
+    return heat_map(cells, CLASS_NAMES, title=title)
+
+
+def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) -> list[Row]:
+    """A line per comparison."""
+    return [
+        Row(
+            label=label,
+            mean=effect.comparison.summary.mean if effect.comparison else None,
+            interval=effect.comparison.summary.interval if effect.comparison else None,
+            values=study.differences(effect.result),
+            original=effect.original,
+            tone=direction(effect.comparison, effect.adjusted_p),
+            flaw=effect.flaw,
+            note=effect.verdict or "no claim",
+        )
+        for effect, label in zip(effects, labels, strict=True)
+    ]
+
+
+def _step_row(result: Result) -> Row:
+    mean = result.mean("test_accuracy")
+    return Row(
+        label=result.key if result.variant.group == "tricks" else result.variant.trick,
+        mean=mean,
+        interval=accuracy_interval(result),
+        values=result.values("test_accuracy"),
+        original=result.original.get("test_accuracy"),
+        tone="better" if (mean or 0) >= GOAL else "plain",
+        flaw=result.flaw,
+    )
+
+
+def accuracy_interval(result: Result) -> Interval | None:
+    """The 95% interval of a variant's mean test accuracy over seeds."""
+    values = result.values("test_accuracy")
+    return summarise(values).interval if values else None
+
+
+def _said(rows: Sequence[Row]) -> str:
+    """The values of a chart in words, for those who cannot see it."""
+    return " ".join(
+        f"{row.label}: {row.flaw or 'no value'}."
+        if row.mean is None
+        else f"{row.label}: {row.mean:.4f}."
+        for row in rows
+    )
