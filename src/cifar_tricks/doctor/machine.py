@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from cifar_tricks import resources
 from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
 
 VENV = Path(".venv")
@@ -47,13 +48,8 @@ def own_environment() -> bool:
 
 def capacity() -> Iterator[Finding]:
     """Cores and memory that this process may use."""
-    import psutil
-
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    memory = psutil.virtual_memory().total
-    text = f"{cores} core{'s' * (cores > 1)}, {memory / 1024**3:.1f} GiB of memory"
+    cores, memory = resources.cores(), resources.memory()
+    text = f"{cores:g} core{'s' * (cores > 1)}, {memory / 1024**3:.1f} GiB of memory"
     if memory < TRAINING_BYTES:
         need = f"a training takes up to {TRAINING_BYTES / 1024**3:.0f} GiB and may be killed"
         yield Finding("capacity", TODO, f"{text}: {need}; give this machine or container more")
