@@ -46,9 +46,11 @@ def make_recipe(**changes: object) -> Recipe:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def hangups_end() -> None:
-    """Started by nohup, this process ignores SIGHUP, and so would all that the tests start."""
+def signals_end() -> None:
+    """Started by nohup, this process ignores SIGHUP, in a script's background SIGINT, and so would
+    all that the tests start."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

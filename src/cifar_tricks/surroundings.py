@@ -91,6 +91,7 @@ def settled(environ: Mapping[str, str], root: Path, *, stage: bool) -> dict[str,
         "DVC_SITE_CACHE_DIR": str(folder / "site-cache"),
         "MPLBACKEND": "agg",
         "MPLCONFIGDIR": str(folder / "matplotlib"),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "torchinductor"),
     }
 
 

@@ -63,6 +63,11 @@ RULES = (
     ),
     Rule("CUBLAS_WORKSPACE_CONFIG", "set", "`:4096:8`: with it cuBLAS repeats its sums"),
     Rule(
+        "TORCHINDUCTOR_CACHE_DIR",
+        "set",
+        "`.dvc/tmp/torchinductor`: PyTorch makes the folder when it is imported, and leaves it",
+    ),
+    Rule(
         "NVIDIA_TF32_OVERRIDE CUBLAS_* CUBLASLT_* CUDNN_* TORCH_* TORCHINDUCTOR_*",
         "cleared",
         "they change precision or algorithms; `precision` in params.yaml decides",
