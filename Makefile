@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help doctor review setup setup-dev repro share page test test-slow test-faults verify reproduce-check lint ui \
+.PHONY: help doctor review setup setup-dev repro share page test test-slow test-walk test-faults verify reproduce-check lint ui \
 	predict experiments bench bench-transfer audit readme lock clean
 
 JOBS ?= auto
@@ -55,6 +55,9 @@ test: setup-dev ## the test suite, without network
 test-slow: setup-dev ## the heavy checks
 	$(PY) -m pytest -m slow
 
+test-walk: setup-dev ## every command of the README in fresh clones, and what each shows
+	$(PY) -m pytest -m walk -n 0
+
 # A quarter of an hour: kills, full disks, damaged files, stores and servers that fail, hostile input, load.
 test-faults: setup-dev ## inject every fault that the study promises to survive; ends with a table
 	FAULTS_TABLE=docs/faults.md $(PY) -m pytest -m fault
@@ -82,7 +85,7 @@ predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
 # Of all the columns, these and the parameters that differ; --md, because DVC's own table leaves out
 # what does not fit into 80 characters where it is not written to a terminal.
 SHOWN := test_accuracy|validation_accuracy|model$$|trick$$
-DROPPED := .*/|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
+DROPPED := .*/|.*\.(jpe?g|JPE?G|png|PNG|webp)$$|State|Executor|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
 
 experiments: setup ## DVC's experiments in a narrow table
 	@$(PY) -m dvc exp show --no-pager --md --precision 4 --hide-workspace --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
