@@ -77,7 +77,7 @@ lint: setup-dev ## ruff and mypy
 	$(PY) -m mypy
 
 ui: setup ## compare the runs in MLflow (PORT=5000)
-	@$(PY) -m cifar_tricks ui --port "$$PORT"
+	@$(PY) -m cifar_tricks ui --port "$$PORT" --hosts "$$UI_HOSTS"
 
 predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
 	@$(PY) -m cifar_tricks predict -- "$$IMAGE"

@@ -21,8 +21,10 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.runs import to_json
     from cifar_tricks.scores import metrics, summary
     from cifar_tricks.scoring import score_variants
+    from cifar_tricks.store import find_store
     from cifar_tricks.tracking import track_or_keep
 
+    find_store()  # an address that is none is told before the work
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
     runs, scores = score_variants(params, [key])
     write_atomically(folder / "metrics.json", to_json(summary(runs[key], scores)))

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
         keys = list(metrics["variants"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/metrics.json cannot be read: dvc repro writes it") from error
-    done = track(params, keys, metrics, folder=folder)
+    done = track(params, keys, metrics, folder=folder, study=True)
     version = register(params.scale, folder)
     print(
         f"{done.new} of {done.total} variants are new in MLflow at {done.store}; see them: make ui"

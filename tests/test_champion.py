@@ -21,10 +21,11 @@ from cifar_tricks.champion import write_champion
 from cifar_tricks.classifier import load_classifier
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
-from cifar_tricks.registry import champion_uri, register, registered_name
+from cifar_tricks.registry import catch_up, champion_uri, register, registered_name
 from cifar_tricks.results import read_study
 from cifar_tricks.runs import read_run
 from cifar_tricks.store import find_store
+from cifar_tricks.store_file import registered_version
 from cifar_tricks.study import train_variant
 from cifar_tricks.tracking import track
 
@@ -221,3 +222,77 @@ def test_it_is_registered_once_and_answers_the_same(
     assert register("quick", folder) == "2"
     assert str(client.get_model_version_by_alias(name, "champion").version) == "2"
     assert {path.name for path in Path().iterdir()} == before
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_store_goes_with_the_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied, then moved: nothing is written to the old place, and all is found in the new one."""
+    done = catch_up(load_params())
+    assert (done.new, done.total) == (2, 2)
+    copied, moved = root.with_name("a copy, 100%"), root.with_name("moved? #2")
+    before, _ = snapshot(root), shutil.copytree(root, copied)
+    images = np.random.default_rng(1).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
+    answers = load_classifier(FOLDER).probabilities(images)
+
+    import mlflow
+
+    for place in (copied, moved):
+        if place == moved:
+            root.rename(moved)
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which set_tracking_uri sets
+        assert catch_up(load_params()).new == 0
+        metrics = json.loads((FOLDER.parent / "metrics.json").read_bytes())
+        with monkeypatch.context() as patch:
+            patch.setenv("DVC_EXP_NAME", "puffy-goat")
+            track(load_params(), ["improve-best"], metrics, folder=FOLDER.parent)
+        if place == copied:
+            assert snapshot(root) == before
+        assert root.exists() == (place == copied)
+        mlflow.set_tracking_uri(find_store().uri)
+        model = mlflow.pyfunc.load_model(champion_uri("quick"))
+        np.testing.assert_array_equal(model.predict(images), answers)
+        client = mlflow.MlflowClient()
+        runs = client.search_runs(
+            [client.get_experiment_by_name("cifar-tricks/quick").experiment_id]
+        )
+        assert len(runs) == 9  # two variants and the experiment, with two seeds each
+        for run in runs:
+            assert run.info.artifact_uri.startswith((place / "mlartifacts").as_uri())
+            assert client.list_artifacts(run.info.run_id)
+    # Files that are gone are logged anew.
+    shutil.rmtree("mlartifacts")
+    assert catch_up(load_params()).new == 2
+    assert mlflow.pyfunc.load_model(champion_uri("quick")).predict(images).shape == (3, 10)
+
+
+def test_what_another_tool_set_for_mlflow_leads_nothing_astray(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "MLFLOW_RUN_ID": "0123456789abcdef",
+        "MLFLOW_EXPERIMENT_ID": "999",
+        "MLFLOW_EXPERIMENT_NAME": "other",
+        "MLFLOW_REGISTRY_URI": "sqlite:///registry.db",
+        "MLFLOW_READ_REPLICA_BACKEND_STORE_URI": "sqlite:///replica.db",
+        "MLFLOW_TRACKING_DIR": "tracking",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+        "MLFLOW_LOCK_MODEL_DEPENDENCIES": "true",
+        "MLFLOW_ENABLE_WORKSPACES": "true",
+        "MLFLOW_WORKSPACE": "team",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "server",
+    }.items():
+        monkeypatch.setenv(name, value)
+    before = {path.name for path in Path().iterdir()}
+    assert catch_up(load_params()).new == 2
+    added = {path.name for path in Path().iterdir()} - before
+    assert added == {"mlflow.db", "mlflow.db.lock", "mlartifacts"}
+    version = registered_version(
+        find_store(), registered_name("quick"), "champion",
+        load_classifier(FOLDER).about["weights_sha256"],
+    )  # fmt: skip
+    assert version == ("1", True)

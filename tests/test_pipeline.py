@@ -2,15 +2,18 @@
 
 import ast
 import contextlib
+import copy
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Self
 
 import numpy as np
 import psutil
@@ -74,6 +77,8 @@ TRAININGS = {
     "sensitivity@batch_8",
     "transfer",
 }
+# DVC cannot know whether the store has everything, so these run each time.
+LOOKS = {"track"}
 LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
 
 
@@ -97,8 +102,8 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("src", "stages", ".dvcignore", ".gitignore", "dvc.yaml"):
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-            copy(ROOT / name, folder / name)
+            take = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+            take(ROOT / name, folder / name)
         shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
         (folder / "benchmarks").mkdir()
         shutil.copyfile(ROOT / "benchmarks/results.json", folder / "benchmarks/results.json")
@@ -118,20 +123,33 @@ class Repository:
         self.run("dvc", "commit", "--quiet", "--force", "download")
         self.commit()
 
-    def run(self, *command: str, code: int = 0, stdout: IO[str] | int = subprocess.PIPE) -> str:
+    def clone(self, folder: Path) -> Self:
+        """A fresh clone of what is committed."""
+        self.run("git", "clone", "--quiet", "--no-local", ".", str(folder))
+        other = copy.copy(self)
+        other.folder, other.params = folder, folder / "params.yaml"
+        return other
+
+    def run(
+        self,
+        *command: str,
+        code: int = 0,
+        stdout: IO[str] | int = subprocess.PIPE,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
         scripts = Path(sys.executable).parent
-        environment = {
+        variables = {
             **os.environ,
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "DVC_STUDIO_OFFLINE": "1",
         }
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
-            environment.pop(name, None)
+            variables.pop(name, None)
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=variables | dict(environment),
             stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
@@ -179,9 +197,50 @@ def repository(template: Repository) -> Iterator[Repository]:
     template.run("dvc", "checkout", "--quiet", "--force")
 
 
-def test_a_second_run_does_nothing(repository: Repository) -> None:
-    assert repository.repro() == set()
+def test_a_second_run_looks_at_the_store_and_does_nothing_else(repository: Repository) -> None:
+    before, store = repository.lock, (repository.folder / "mlflow.db").read_bytes()
+    output = repository.run("dvc", "repro")
+    assert stages_run(output) == LOOKS
+    assert f"0 of {len(TRAININGS)} variants are new in MLflow" in output
+    assert (repository.lock, (repository.folder / "mlflow.db").read_bytes()) == (before, store)
     assert repository.run("git", "status", "--short") == ""
+
+
+def logged_variants(store: Path) -> list[str]:
+    """The variants in a store, each as often as it is logged, and the champion's versions."""
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        rows = connection.execute(
+            "SELECT variant.value FROM runs JOIN tags AS variant USING (run_uuid)"
+            " JOIN tags AS role USING (run_uuid) WHERE runs.status = 'FINISHED'"
+            " AND variant.key = 'variant' AND role.key = 'role' AND role.value = 'variant'"
+            " UNION ALL SELECT 'champion ' || version FROM registered_model_aliases"
+        )
+        return sorted(name for (name,) in rows)
+
+
+def test_a_clone_that_has_all_results_from_a_cache_fills_its_store(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """All that DVC knows is as dvc.lock says, and yet nothing is logged there."""
+    clone = repository.clone(tmp_path / "a clone")
+    clone.run("dvc", "cache", "dir", "--local", str(repository.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout", "--quiet")
+    output = clone.run("dvc", "repro")
+    assert stages_run(output) == LOOKS
+    keys = sorted(variants(load_params(clone.params)))
+    assert logged_variants(clone.folder / "mlflow.db") == sorted(["champion 1", *keys])
+    # An experiment is logged under its own name, and nothing of the study once more.
+    clone.run("dvc", "exp", "run", "-S", "model=model2", "-S", "trick=augment")
+    both = sorted(["champion 1", "model2-augment", *keys])
+    assert logged_variants(clone.folder / "mlflow.db") == both
+    clone.run("git", "checkout", "--quiet", "--", ".")
+    # Another store.
+    place = {"MLFLOW_TRACKING_URI": "sqlite:///another.db?timeout=30"}
+    assert clone.lock == repository.lock
+    clone.run("dvc", "repro", environment=place)
+    assert logged_variants(clone.folder / "another.db") == sorted(["champion 1", *keys])
+    assert clone.lock == repository.lock
+    assert logged_variants(clone.folder / "mlflow.db") == both
 
 
 def test_the_order_in_which_trainings_finish_leaves_no_trace(
@@ -204,7 +263,7 @@ def test_the_order_in_which_trainings_finish_leaves_no_trace(
 
     sort_lock(lock, stages)
     assert list(yaml.load(repository.lock)["stages"]) == sorted(stages)
-    assert repository.repro() == set()
+    assert repository.repro() == LOOKS
     before = repository.lock
     sort_lock(lock, stages)
     assert repository.lock == before
@@ -213,7 +272,7 @@ def test_the_order_in_which_trainings_finish_leaves_no_trace(
 
 def test_a_comment_retrains_nothing(repository: Repository) -> None:
     repository.edit("# a comment", "# another comment")
-    assert repository.repro() == set()
+    assert repository.repro() == LOOKS
 
 
 def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
@@ -304,7 +363,7 @@ def test_all_other_stages_do_without_the_test_images(repository: Repository) -> 
 
 def test_an_experiment_on_a_trained_variant_retrains_nothing(repository: Repository) -> None:
     output = repository.run("dvc", "exp", "run", "-n", "leaky", "-S", "trick=leaky_relu")
-    assert stages_run(output) == {"check", "experiment"}
+    assert stages_run(output) == {"check", "experiment", *LOOKS}
     shown = repository.run("dvc", "exp", "show", "--csv", "--no-pager")
     header, *rows = [line.split(",") for line in shown.splitlines()]
     column = header.index("test_accuracy") if "test_accuracy" in header else None

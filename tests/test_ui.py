@@ -52,6 +52,25 @@ def test_a_port_that_was_asked_for_is_used_or_refused(taken: int) -> None:
             ui.choose_port(wrong)
 
 
+def test_host_names_are_taken_or_refused() -> None:
+    assert ui.choose_hosts("") == ui.choose_hosts(" ") == []
+    assert ui.choose_hosts("GPU.example.org, 10.0.0.7:8443") == ["gpu.example.org", "10.0.0.7:8443"]
+    for wrong in (
+        "*",
+        "*.org",
+        "http://gpu",
+        "gpu,",
+        "gpu:0",
+        "gpu:65536",
+        "a b",
+        "a..b",
+        "gpu/",
+        "ä",
+    ):
+        with pytest.raises(UserError, match=r"UI_HOSTS = .*: valid: host names"):
+            ui.choose_hosts(wrong)
+
+
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A champion."""
@@ -114,19 +133,30 @@ def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)
     port = ui.choose_port("")
-    process = _ui(tmp_path, "--port", str(port))
+    process = _ui(tmp_path, "--port", str(port), "--hosts", "gpu.example.org, node7:8443")
     assert process.stdout
     try:
         lines = list(iter(process.stdout.readline, "Ctrl-C ends it.\n"))
         assert any("/#/experiments/1/runs?" in line for line in lines)
         assistant = "/ajax-api/3.0/mlflow/assistant/config"
         assert _status(port, f"127.0.0.1:{port}", path=assistant) == 404
-        answers = {host: _status(port, host) for host in (f"127.0.0.1:{port}", "evil.example")}
-        assert answers == {f"127.0.0.1:{port}": 200, "evil.example": 403}
+        # The second is what a browser sends through `ssh -L 8080:127.0.0.1:PORT`.
+        good = [f"127.0.0.1:{port}", "localhost:8080", "gpu.example.org", "gpu.example.org:80"]
+        bad = [
+            "evil.example",
+            "localhost.evil.example:80",
+            "node7",
+            "node7:8444",
+            "a.gpu.example.org",
+        ]
+        answers = {host: _status(port, host) for host in (*good, "node7:8443", *bad)}
+        assert answers == dict.fromkeys((*good, "node7:8443"), 200) | dict.fromkeys(bad, 403)
         # A page of another site that the reader has open.
         search, body = "/ajax-api/2.0/mlflow/experiments/search", b'{"max_results": 1}'
         headers = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json"}
-        for origin, status in (("http://evil.example", 403), (f"http://127.0.0.1:{port}", 200)):
+        origins = {"http://evil.example": 403, "https://node7:8443": 200, "http://node7:1": 403}
+        origins |= {"http://localhost:8080": 200, f"http://127.0.0.1:{port}": 200}
+        for origin, status in origins.items():
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
             connection.request("POST", search, body, {**headers, "Origin": origin})
             assert connection.getresponse().status == status, origin

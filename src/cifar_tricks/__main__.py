@@ -60,7 +60,10 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     "ui": (
         "compare the runs in MLflow, on 127.0.0.1",
         "ui.show_runs",
-        [("--port", {"default": "", "help": "default: the first free one from 5000"})],
+        [
+            ("--port", {"default": "", "help": "default: the first free one from 5000"}),
+            ("--hosts", {"default": "", "help": "names of a proxy that shows the pages"}),
+        ],
     ),
     "predict": (
         "what the best net takes a photo for",

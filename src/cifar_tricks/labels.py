@@ -25,8 +25,6 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         Among them ``identity``: equal for equal results of the same DVC experiment.
     """
     experiment = os.environ.get("DVC_EXP_NAME", "")
-    content = {"run": asdict(run), "scores": scores, "experiment": experiment}
-    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     stages = {
         "reference": "reference",
         "tricks": f"train@{run.key}",
@@ -48,11 +46,17 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         "device_name": listed(dict.fromkeys(origin.device_name for origin in run.origins)),
         "torch": listed(dict.fromkeys(origin.torch for origin in run.origins)),
         "engine": listed(dict.fromkeys(origin.engine for origin in run.origins)),
-        "identity": identity,
+        "identity": run_identity(run, scores, experiment),
         **{f"data.{name}": sha256 for name, sha256 in run.data.items()},
         **({"dvc.experiment": experiment} if experiment else {}),
         **({"mlflow.source.git.commit": commit} if commit else {}),
     }
+
+
+def run_identity(run: Run, scores: Mapping[str, Any], experiment: str) -> str:
+    """A hash that is equal for equal results of the same DVC experiment ("" for the study's)."""
+    content = {"run": asdict(run), "scores": scores, "experiment": experiment}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @cache

@@ -1,43 +1,27 @@
-"""Writing to MLflow's store: opened safely, each record logged once, its mistakes in one line."""
+"""Writing to MLflow's store: each record is logged once."""
 
 from __future__ import annotations
 
-import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from filelock import Timeout
-
-from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.files import adopt_file, project_root
+from cifar_tricks.errors import Interrupted
 from cifar_tricks.interruptions import ROLE as INTERRUPTED
+from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.records import Record
-from cifar_tricks.store import (
-    ENVIRONMENT,
-    EXPERIMENT_TAGS,
-    LOCK_SECONDS,
-    VIEW_TAG,
-    Store,
-    experiment_name,
-    find_store,
-    without_password,
-)
+from cifar_tricks.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
+from cifar_tricks.store import Store, find_store
+from cifar_tricks.store_file import ENDED, has_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 METRICS_PER_BATCH = 1000  # MLflow's limit
-ENDED = ("FINISHED", "FAILED")
 DECIMALS = 4  # its tables print every digit that there is; metrics.json has the exact values
-
-
-class StoreFailed(UserError):
-    """The store cannot be reached or written; nothing is wrong with what was to be logged."""
 
 
 @contextmanager
@@ -61,7 +45,7 @@ def logging_session(scale: str) -> Iterator[Callable[[Record], bool]]:
         def log_once(record: Record) -> bool:
             # Per variant, so that experiments that run at the same time take turns.
             with lock:
-                return _log_once(client, experiment, record)
+                return _log_once(store, client, experiment, record)
 
         yield log_once
 
@@ -80,59 +64,34 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-@contextmanager
-def told_in_one_line(store: Store) -> Iterator[None]:
-    """Turns whatever goes wrong with the store into a StoreFailed; imports MLflow."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # read when MLflow is imported
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    later = "nothing else is affected; the next dvc repro logs what is missing"
-    try:
-        yield
-    except Timeout as error:
-        busy = f"another process has been using it for {LOCK_SECONDS} s"
-        raise StoreFailed(f"MLflow at {store.name}: {busy}; {later}") from error
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        # SQLAlchemy goes on with the statement and a link.
-        reason = without_password(" ".join(str(error).split("[SQL")[0].split()))[:300]
-        raise StoreFailed(f"MLflow at {store.name}: {reason}; {later}") from error
-
-
-def open_store(store: Store) -> MlflowClient:
-    """A client of the store, which is made where it is not there; call it under its lock."""
-    from mlflow import MlflowClient
-
-    if store.file is not None and not store.exists:
-        # In one step: a first opening that is killed leaves a file that MLflow cannot go on with.
-        unfinished = store.file.with_name(store.file.name + ".new")
-        unfinished.unlink(missing_ok=True)
-        MlflowClient(tracking_uri=f"sqlite:///{unfinished}")
-        adopt_file(unfinished, store.file)
-    store.check()
-    return MlflowClient(tracking_uri=store.uri)
-
-
 def _experiment(client: MlflowClient, scale: str, store: Store) -> str:
     found = client.get_experiment_by_name(experiment_name(scale))
+    here = store.artifacts.as_uri() if store.artifacts else None
     if found is not None:
+        place = found.artifact_location
+        if here and place != here and place.startswith(("file:", "/")):
+            raise StoreFailed(
+                f"MLflow at {store.name}: the files of {found.name} go to {place}, not to this "
+                "project; an `mlflow server` on the database keeps them for several projects"
+            )
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         if found.tags.get(VIEW_TAG) != EXPERIMENT_TAGS[VIEW_TAG]:
             client.set_experiment_tag(found.experiment_id, VIEW_TAG, EXPERIMENT_TAGS[VIEW_TAG])
         return found.experiment_id
     # Without a location MLflow would use the current folder.
-    location = None if store.served else (project_root() / "mlartifacts").resolve().as_uri()
-    return client.create_experiment(experiment_name(scale), location, EXPERIMENT_TAGS)
+    return client.create_experiment(experiment_name(scale), here, EXPERIMENT_TAGS)
 
 
-def _log_once(client: MlflowClient, experiment: str, record: Record) -> bool:
+def _log_once(store: Store, client: MlflowClient, experiment: str, record: Record) -> bool:
     """Logs the record unless it is there; replaces what an interrupted process left unfinished."""
-    found = client.search_runs([experiment], f"tags.identity = '{record.tags['identity']}'")
+    found: list[Run] = []
     state = record.tags.get("state")
-    if any(run.info.status in ENDED or state for run in found):
-        return False
+    for identity in record.identities:
+        found = client.search_runs([experiment], f"tags.identity = '{identity}'")
+        for run in found:
+            if state or (run.info.status in ENDED and has_files(store, run.info.run_id)):
+                return False
     for run in found:
         where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
         _delete(client, client.search_runs([experiment], where))

@@ -18,7 +18,7 @@ from typing import Any
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root
-from cifar_tricks.labels import listed, run_params, run_tags
+from cifar_tricks.labels import listed, run_identity, run_params, run_tags
 from cifar_tricks.outcome import Run
 from cifar_tricks.runs import read_history, read_run, run_folder, seed_folder
 
@@ -38,6 +38,7 @@ class Record:
         diverged: whether a loss was not finite.
         files: what to keep with the run, each with the folder that it goes to ("" for the top).
         children: one record per seed; none for a seed.
+        known_as: the tag ``identity`` of other runs that make this one needless.
     """
 
     name: str
@@ -49,9 +50,17 @@ class Record:
     diverged: bool
     files: tuple[tuple[Path, str], ...]
     children: tuple[Record, ...] = ()
+    known_as: tuple[str, ...] = ()
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The tag ``identity`` of every run that makes this one needless, its own last."""
+        return (*self.known_as, self.tags["identity"])
 
 
-def make_record(scale: str, key: str, metrics: Mapping[str, Any], *, folder: Path) -> Record:
+def make_record(
+    scale: str, key: str, metrics: Mapping[str, Any], *, folder: Path, study: bool = False
+) -> Record:
     """Reads all that is known of a variant.
 
     Args:
@@ -59,6 +68,7 @@ def make_record(scale: str, key: str, metrics: Mapping[str, Any], *, folder: Pat
         key: of the variant.
         metrics: the content of ``metrics.json``.
         folder: of the report; figures lie in its ``figures/``.
+        study: whether an equal result of the study makes that of an experiment needless.
 
     Returns:
         Its means over the seeds, with the standard deviations (n - 1) where there are several
@@ -69,7 +79,7 @@ def make_record(scale: str, key: str, metrics: Mapping[str, Any], *, folder: Pat
     """
     run = read_run(scale, key)
     scores = metrics["variants"].get(key)
-    if scores is None or scores["seeds"] != list(run.seeds):
+    if scores is None or not _is_of(run, scores):
         raise UserError(f"{folder / 'metrics.json'} does not score this {key}: dvc repro does")
     tags = run_tags(run, scores)
     seeds = tuple(_seed_record(run, seed, scores, tags) for seed in run.seeds)
@@ -89,7 +99,15 @@ def make_record(scale: str, key: str, metrics: Mapping[str, Any], *, folder: Pat
         diverged=bool(diverged),
         files=((run_folder(scale, key) / "run.json", ""), *figures),
         children=seeds,
+        known_as=(run_identity(run, scores, ""),) if study else (),
     )
+
+
+def _is_of(run: Run, scores: Mapping[str, Any]) -> bool:
+    """Whether it is this training that was scored, not another one of the same variant."""
+    trained = [result.validation_accuracy for result in run.seeds.values()]
+    same = scores["validation_accuracy"]["values"] == trained
+    return bool(scores["seeds"] == list(run.seeds) and same)
 
 
 def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[str, str]) -> Record:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +17,13 @@ from cifar_tricks.arrays import read_arrays
 from cifar_tricks.champion import CARD
 from cifar_tricks.classifier import DESCRIPTION
 from cifar_tricks.errors import UserError
-from cifar_tricks.mlflow_runs import open_store, told_in_one_line
-from cifar_tricks.store import experiment_name, find_store
+from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
+from cifar_tricks.records import make_record
+from cifar_tricks.run_table import experiment_name
+from cifar_tricks.schema import Params
+from cifar_tricks.store import Store, find_store
+from cifar_tricks.store_file import has_files, registered_version
+from cifar_tricks.tracking import Tracked, track
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,17 +58,48 @@ def register(scale: str, folder: Path) -> str:
         raise UserError(f"{path} cannot be read: dvc repro champion writes it") from error
     if about["key"] is None:
         return ""
-    store = find_store()
+    store, name, sha256 = find_store(), registered_name(scale), about["weights_sha256"]
+    in_experiment = "DVC_EXP_NAME" in os.environ
+    known = registered_version(store, name, ALIAS, sha256)
+    if known is not None and (known[1] or in_experiment):
+        return known[0]
     with told_in_one_line(store), store.lock():
-        client, name = open_store(store), registered_name(scale)
-        found = _find(client, name, about["weights_sha256"])
+        client = open_store(store)
+        found = _find(store, client, name, sha256)
         if found is None:
             run = _run_of(client, scale, about)
             found = _create(client, name, _log_model(client, run, folder), run, about, folder)
         # An experiment registers its net, but the champion is the study's.
-        if "DVC_EXP_NAME" not in os.environ or not _has_champion(client, name):
+        if not in_experiment or not _has_champion(client, name):
             client.set_registered_model_alias(name, ALIAS, found)
     return found
+
+
+def catch_up(params: Params) -> Tracked:
+    """Logs what was scored and lies here of the chosen scale, and registers its best net.
+
+    Raises:
+        StoreFailed: the store cannot be reached.
+    """
+    folder, present = Path("reports") / params.scale, []
+    try:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+        for key in metrics["variants"]:
+            with suppress(UserError):  # not trained here, or anew since
+                make_record(params.scale, key, metrics, folder=folder)
+                present.append(key)
+    except (OSError, ValueError, KeyError, TypeError):
+        metrics = {}
+    if not present:
+        return Tracked(new=0, total=0, store=find_store().name)
+    done = track(params, present, metrics, folder=folder, study=True)
+    try:
+        register(params.scale, folder)
+    except StoreFailed:
+        raise
+    except UserError as error:
+        print(f"note: {error}", file=sys.stderr)
+    return done
 
 
 def _run_of(client: MlflowClient, scale: str, about: dict[str, Any]) -> str:
@@ -72,7 +110,7 @@ def _run_of(client: MlflowClient, scale: str, about: dict[str, Any]) -> str:
         client.search_runs([experiment.experiment_id], where, max_results=1) if experiment else []
     )
     if not found:
-        raise UserError(f"{about['key']} is not logged in MLflow: dvc repro --force track")
+        raise UserError(f"{about['key']} is not logged in MLflow: dvc repro --single-item track")
     return str(found[0].info.run_id)
 
 
@@ -80,10 +118,11 @@ def _has_champion(client: MlflowClient, name: str) -> bool:
     return ALIAS in client.get_registered_model(name).aliases
 
 
-def _find(client: MlflowClient, name: str, sha256: str) -> str | None:
-    """The version that holds these weights."""
+def _find(store: Store, client: MlflowClient, name: str, sha256: str) -> str | None:
+    """The version that holds these weights, and whose files are there."""
     for known in client.search_model_versions(f"name = '{name}'"):
-        if known.tags.get("weights_sha256") == sha256:
+        run = str(known.run_id)
+        if known.tags.get("weights_sha256") == sha256 and has_files(store, run, "model"):
             return str(known.version)
     return None
 

@@ -1,22 +1,27 @@
-"""The store in which MLflow keeps runs: its address, its lock, and what its pages show first.
+"""The store in which MLflow keeps runs: its address, its lock, and MLflow's settings.
 
 MLflow itself is not imported here.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sqlite3
-from contextlib import closing
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from filelock import FileLock
 
+from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root
 
+VARIABLE = "MLFLOW_TRACKING_URI"
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -26,47 +31,20 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+# How to reach a store is the user's to say. All else that an outer tool may have set (a run, an
+# experiment, another registry, asynchronous logging) would send results elsewhere or change them.
+HONOURED = re.compile(
+    r"MLFLOW_(TRACKING_(?!DIR)\w+|HTTP_\w+|ALLOW_HTTP_REDIRECTS|S3_\w+|BOTO_\w+|GCS_\w+|KERBEROS_\w+"
+    r"|MYSQL_SSL_\w+|SQLALCHEMYSTORE_\w+|ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT|\w*MULTIPART_\w+"
+    r"|WORKSPACE|DISABLE_TELEMETRY|LOGGING_LEVEL)"
+)
 LOCK_SECONDS = 120  # a first opening takes some 10 s, a variant well under one
-BUSY_SECONDS = 10
-VIEW_NAME = "study"
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW_NAME}"
-# The run table at first sight: its columns in their order, with their widths in pixels. A column
-# that no run has a value for is left out.
-_COLUMNS = {
-    "attributes.`Run Name`": 330,
-    "metrics.`test_accuracy`": 115,
-    "metrics.`std/test_accuracy`": 145,
-    "metrics.`num_seeds`": 100,
-    "metrics.`validation_accuracy`": 150,
-    "metrics.`train_accuracy`": 120,
-    "metrics.`test_loss`": 90,
-    "tags.`diverged`": 90,
-    "tags.`dvc.experiment`": 130,
-    "duration": 90,
-    "runDateAndNestInfo": 150,
-}
-# In the form in which MLflow's pages save a shared view.
-_VIEW = {
-    "selectedColumns": [name for name in _COLUMNS if name.startswith(("metrics.", "tags."))],
-    "columnOrder": list(_COLUMNS),
-    "columnWidths": _COLUMNS,
-    "searchFilter": "tags.role != 'seed'",
-    "orderByKey": "metrics.`test_accuracy`",
-    "orderByAsc": False,
-}
-_NOTE = """\
-One run per variant, with one run per seed beneath it. A variant's figures and curves are means
-over its seeds; `std/` holds their standard deviations.
-
-`curves/` are by training step: over training batches, and over the whole validation split. All
-other losses and accuracies are of the kept weights, those after `best_step`, over a whole split.
-A run with a seed whose loss was not finite has failed, and has no mean. A run that was killed is a
-training that was interrupted; it goes when the training is complete."""
-EXPERIMENT_TAGS = {
-    "mlflow.note.content": _NOTE,
-    "mlflow.experimentKind": "custom_model_development",  # else MLflow's pages may guess LLMs
-    VIEW_TAG: json.dumps(_VIEW),
-}
+BUSY_SECONDS = 10.0
+# Databases with a server that MLflow knows, with their usual ports.
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+VALID = (
+    "valid: sqlite:///file.db, http://..., https://..., databricks, postgresql://..., mysql://..."
+)
 
 
 @dataclass(frozen=True)
@@ -75,25 +53,31 @@ class Store:
 
     Args:
         uri: as MLflow takes it.
+        file: of an SQLite store, absolute; None for any other.
+        busy_seconds: how long to wait for another program that writes to the file.
     """
 
     uri: str
+    file: Path | None = None
+    busy_seconds: float = BUSY_SECONDS
 
     @property
     def name(self) -> str:
-        """The address as one may print it: without user and password."""
-        return without_password(self.uri)
-
-    @property
-    def file(self) -> Path | None:
-        """The file of an SQLite store, None for any other."""
-        prefix = "sqlite:///"
-        return Path(self.uri.removeprefix(prefix)) if self.uri.startswith(prefix) else None
+        """The address as one may print it and give it to MLflow: without user and password."""
+        plain = self.file is not None and not re.search("[%?#]", str(self.file))
+        return f"sqlite:///{self.file}" if plain else without_password(self.uri)
 
     @property
     def served(self) -> bool:
         """Whether a server keeps the runs, and knows where their files go."""
         return self.uri.startswith(("http://", "https://", "databricks"))
+
+    @property
+    def artifacts(self) -> Path | None:
+        """Where files of runs go: beside the database; None where a server decides."""
+        if self.served:
+            return None
+        return (self.file.parent if self.file else project_root().resolve()) / "mlartifacts"
 
     @property
     def exists(self) -> bool:
@@ -109,30 +93,98 @@ class Store:
         file.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(file.with_name(file.name + ".lock"), timeout=LOCK_SECONDS)
 
-    def check(self) -> None:
-        """Tells at once that an SQLite file cannot be used; MLflow would try for minutes.
+    def reach(self) -> None:
+        """Asks whether a server is there; MLflow would try for minutes.
 
         Raises:
-            sqlite3.Error: it is damaged, locked or read-only.
+            OSError: nothing answers.
         """
-        if self.file is not None:
-            connection = sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)
-            with closing(connection):
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("ROLLBACK")
+        parts = urlsplit(self.uri)
+        if parts.scheme in ("http", "https"):
+            try:
+                # Through a proxy where one is set, as MLflow goes.
+                urllib.request.urlopen(without_password(self.uri), timeout=BUSY_SECONDS).close()
+            except urllib.error.HTTPError as answer:
+                answer.close()
+            except urllib.error.URLError as error:
+                # A certificate is MLflow's to judge, by its own settings.
+                if "CERTIFICATE" not in str(error.reason):
+                    raise
+        elif parts.hostname and self.file is None and not self.served:
+            port = parts.port or PORTS[parts.scheme.partition("+")[0]]
+            socket.create_connection((parts.hostname, port), timeout=BUSY_SECONDS).close()
 
 
 def find_store() -> Store:
-    """``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` in the main checkout."""
-    local = f"sqlite:///{(project_root() / 'mlflow.db').resolve()}"
-    return Store(os.environ.get("MLFLOW_TRACKING_URI") or local)
+    """The store that ``MLFLOW_TRACKING_URI`` names, or else ``mlflow.db`` in the main checkout.
+
+    Raises:
+        UserError: the variable names none that MLflow can keep runs in.
+    """
+    address = os.environ.get(VARIABLE, "").strip()
+    if not address:
+        return sqlite_store(project_root() / "mlflow.db")
+    scheme, separator, rest = address.partition("://")
+    dialect = scheme.partition("+")[0].lower()
+    if dialect == "sqlite" and separator:
+        return _named_file(address, rest)
+    known = dialect in PORTS or scheme.lower() in ("http", "https", "databricks")
+    if address != "databricks" and not (known and separator and rest):
+        here = sqlite_store(project_root() / "mlflow.db").name
+        folder = re.match("file:|[^:]*$", address)
+        kind = "MLflow keeps no runs in folders; " if folder else ""
+        raise UserError(
+            f"{VARIABLE} = {without_password(address)}: {kind}{VALID}; unset it for {here}"
+        )
+    with suppress(ValueError):
+        if dialect == "databricks" or urlsplit(address).port != 0:
+            return Store(scheme.lower() + separator + rest)
+    raise UserError(f"{VARIABLE} = {without_password(address)}: not an address; {VALID}")
+
+
+def sqlite_store(file: Path, options: str = "", busy_seconds: float | None = None) -> Store:
+    """The store in an SQLite file.
+
+    Args:
+        file: also one that is not there yet.
+        options: of SQLAlchemy's dialect, e.g. ``timeout=30``.
+        busy_seconds: how long to wait for another program that writes to the file.
+    """
+    file = file.resolve()
+    # SQLAlchemy decodes the path. With the driver's name in the address MLflow leaves it alone;
+    # without, it makes the folder that the encoded path would name.
+    uri = f"sqlite+pysqlite:///{quote(str(file))}{'?' + options if options else ''}"
+    return Store(uri, file, BUSY_SECONDS if busy_seconds is None else busy_seconds)
+
+
+def _named_file(address: str, rest: str) -> Store:
+    """The store of an address of SQLite; a relative path begins in the main checkout."""
+    path, _, options = rest.partition("?")
+    name = unquote(path.removeprefix("/"))
+    if not path.startswith("/") or name in ("", ":memory:") or name.startswith("file:"):
+        problem = "names no file that runs could be kept in; valid: sqlite:///mlflow.db"
+        raise UserError(f"{VARIABLE} = {address}: {problem}")
+    file = project_root() / Path(name).expanduser()
+    if file.is_dir():
+        raise UserError(f"{VARIABLE} = {address}: {file} is a folder; valid: sqlite:///mlflow.db")
+    timeout = parse_qs(options).get("timeout", [str(BUSY_SECONDS)])[-1]
+    try:
+        return sqlite_store(file, options, float(timeout))
+    except ValueError as error:
+        problem = f"timeout = {timeout}: valid: seconds, as in sqlite:///mlflow.db?timeout=30"
+        raise UserError(f"{VARIABLE} = {address}: {problem}") from error
+
+
+def mlflow_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for MLflow: of its own variables only those that say how to reach a store."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if HONOURED.fullmatch(name) or not name.startswith(("MLFLOW_", "_MLFLOW_"))
+    }
+    return {**ENVIRONMENT, **kept}
 
 
 def without_password(text: str) -> str:
     """The text with the user and password of addresses left out."""
     return re.sub(r"//[^/@\s]*@", "//", text)
-
-
-def experiment_name(scale: str) -> str:
-    """How MLflow's pages name the runs of a scale."""
-    return f"cifar-tricks/{scale}"

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.interruptions import interrupted
-from cifar_tricks.mlflow_runs import StoreFailed, logging_session, open_store, told_in_one_line
+from cifar_tricks.mlflow_runs import logging_session
+from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.records import make_record
+from cifar_tricks.run_table import experiment_name
 from cifar_tricks.schema import Params
-from cifar_tricks.store import experiment_name, find_store
+from cifar_tricks.store import find_store
+from cifar_tricks.store_file import logged_identities
 from cifar_tricks.waiting import keep, waiting
 
 
@@ -36,7 +39,14 @@ class Tracked:
     store: str
 
 
-def track(params: Params, keys: Sequence[str], metrics: dict[str, Any], *, folder: Path) -> Tracked:
+def track(
+    params: Params,
+    keys: Sequence[str],
+    metrics: dict[str, Any],
+    *,
+    folder: Path,
+    study: bool = False,
+) -> Tracked:
     """Logs variants that are not logged yet: one run each, and beneath it one per seed.
 
     With them goes what earlier calls kept because the store was out of reach, and each training
@@ -47,20 +57,26 @@ def track(params: Params, keys: Sequence[str], metrics: dict[str, Any], *, folde
         keys: which variants.
         metrics: the content of ``metrics.json``.
         folder: of the report, with its ``figures/``.
+        study: whether an equal result of the study makes that of an experiment needless.
 
     Raises:
-        UserError: a file of a run is missing or damaged.
+        UserError: a file of a run is missing or damaged, or there can be no such store.
         StoreFailed: the store cannot be reached.
         Interrupted: SIGTERM came; the run that was being logged is marked as killed.
     """
-    records = [make_record(params.scale, key, metrics, folder=folder) for key in keys]
-    with logging_session(params.scale) as log_once:
-        new = sum(log_once(record) for record in records)
-        for kept, record in waiting(params.scale):
-            log_once(record)
-            shutil.rmtree(kept)
-    track_interrupted(params.scale)
-    return Tracked(new=new, total=len(records), store=find_store().name)
+    scale, store = params.scale, find_store()
+    records = [make_record(scale, key, metrics, folder=folder, study=study) for key in keys]
+    known = logged_identities(store, scale)
+    missing = [record for record in records if known.isdisjoint(record.identities)]
+    kept, new = list(waiting(scale)), 0
+    if missing or kept:
+        with logging_session(scale) as log_once:
+            new = sum(log_once(record) for record in missing)
+            for path, record in kept:
+                log_once(record)
+                shutil.rmtree(path)
+    track_interrupted(scale)
+    return Tracked(new=new, total=len(records), store=store.name)
 
 
 def track_or_keep(
@@ -91,8 +107,9 @@ def track_interrupted(scale: str) -> None:
     Raises:
         StoreFailed: the store cannot be reached.
     """
-    records = list(interrupted(scale))
-    if not records and not find_store().exists:
+    known = logged_identities(find_store(), scale)
+    records = [record for record in interrupted(scale) if known.isdisjoint(record.identities)]
+    if not records:
         return
     with logging_session(scale) as log_once:
         for record in records:

@@ -5,29 +5,33 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
-from cifar_tricks.store import ENVIRONMENT, VIEW_NAME, Store, find_store
+from cifar_tricks.run_table import VIEW_NAME
+from cifar_tricks.schema import Params
+from cifar_tricks.store import Store, find_store, mlflow_environment
 from cifar_tricks.tracking import run_ids, track_interrupted
 
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
+LAST_PORT = 65_535
 BASELINE = "model1-baseline"
 START_SECONDS = 120
-# DVC takes `track` for done where only its store was deleted.
-LOG_THEM = "make repro first, or dvc repro --force --single-item track"
+# A name of the domain name system or an address of IPv4, and a port.
+HOST_NAME = re.compile(r"(?=.{1,260}$)([a-z0-9_-]+\.)*[a-z0-9_-]+(:([1-9]\d{0,4}))?", re.IGNORECASE)
 # The server only shows: it runs no jobs and loads no pickles.
 SERVER_ENVIRONMENT = {
-    **ENVIRONMENT,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -37,22 +41,23 @@ SERVER_ENVIRONMENT = {
 }
 
 
-def show_runs(port: str) -> int:
+def show_runs(port: str, hosts: str) -> int:
     """Starts the pages, prints their links and waits for Ctrl-C.
 
     Args:
         port: a number; "" for the first free one from 5000.
+        hosts: names under which a proxy shows the pages; a tunnel to ``localhost`` needs none.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: a mistake in params.yaml or ``port``, no runs are logged, or no server starts.
+        UserError: a mistake in params.yaml, ``port`` or ``hosts``, no runs are logged, or no server starts.
     """
-    free = choose_port(port)
+    free, names = choose_port(port), choose_hosts(hosts)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _show(load_params().scale, free)
+        return _show(load_params(), free, names)
     except KeyboardInterrupt:
         return 0
 
@@ -62,16 +67,17 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show(scale: str, port: int) -> int:
-    store = find_store()
+def _show(params: Params, port: int, hosts: Sequence[str]) -> int:
+    store, scale = find_store(), params.scale
     track_interrupted(scale)
-    if not store.exists:
-        raise UserError(f"no runs are logged yet in {store.name}: {LOG_THEM}")
-    if store.uri.startswith(("http://", "https://")):
-        _print_links(page_links(scale, store.name.rstrip("/")))
+    if not (store.exists and run_ids(scale, [])[0]):
+        _log_what_is_there(params)
+    if store.served:
+        where = store.name.rstrip("/") if "://" in store.uri else "(its pages)"
+        _print_links(page_links(scale, where))
         return 0
     links = page_links(scale, f"http://{HOST}:{port}")
-    server = _start(store, port)
+    server = _start(store, port, hosts)
     try:
         _wait_until_up(server, port)
         _print_links(links)
@@ -84,6 +90,35 @@ def _show(scale: str, port: int) -> int:
         server.wait()
 
 
+def _log_what_is_there(params: Params) -> None:
+    """Logs the results of this folder, where the store was deleted or another one is used now."""
+    from cifar_tricks.registry import catch_up
+
+    done = catch_up(params)
+    if done.new:
+        print(f"{done.new} variants are new in MLflow at {done.store}", flush=True)
+    elif not done.total:
+        raise UserError(f"no runs are logged yet in {done.store}: make repro first")
+
+
+def choose_hosts(wanted: str) -> list[str]:
+    """Names under which requests are answered, beside those of this machine for itself.
+
+    Args:
+        wanted: host names, with a port or without (any port then), separated by commas.
+
+    Raises:
+        UserError: something else.
+    """
+    hosts = [host.strip() for host in wanted.split(",")] if wanted.strip() else []
+    for host in hosts:
+        found = HOST_NAME.fullmatch(host)
+        if not found or int(found[3] or 1) > LAST_PORT:
+            valid = "host names separated by commas, as in UI_HOSTS=gpu.example.org,gpu:8080"
+            raise UserError(f"UI_HOSTS = {wanted}: valid: {valid}")
+    return [host.lower() for host in hosts]
+
+
 def choose_port(wanted: str) -> int:
     """A port that nothing listens on yet.
 
@@ -93,7 +128,7 @@ def choose_port(wanted: str) -> int:
     Raises:
         UserError: not a port, or in use.
     """
-    if wanted and not (wanted.isdecimal() and 1 <= int(wanted) <= 65_535):
+    if wanted and not (wanted.isdecimal() and 1 <= int(wanted) <= LAST_PORT):
         raise UserError(f"PORT = {wanted}: valid: 1 to 65535")
     for port in [int(wanted)] if wanted else range(FIRST_PORT, FIRST_PORT + 100):
         with socket.socket() as probe:
@@ -119,7 +154,7 @@ def page_links(scale: str, address: str) -> dict[str, str]:
     keys = [BASELINE, *_best(scale)]
     experiment, found = run_ids(scale, keys)
     if not experiment:
-        raise UserError(f"no runs of scale {scale} are logged yet: {LOG_THEM}")
+        raise UserError(f"no runs of scale {scale} are logged yet: make repro first")
     runs = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     links = {"All runs": f"{runs}&viewStateShareKey={VIEW_NAME}"}
     if len(found) == 2:
@@ -148,18 +183,21 @@ def _best(scale: str) -> list[str]:
     return [about["key"]] if about["key"] not in (None, BASELINE) else []
 
 
-def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cifar_tricks.ui_server", store.uri, HOST, str(port)]
-    return subprocess.Popen(command, env=server_environment(), start_new_session=True)
+def _start(store: Store, port: int, hosts: Sequence[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "cifar_tricks.ui_server", HOST, str(port), *hosts]
+    assert store.artifacts is not None
+    environment = server_environment() | {
+        "_MLFLOW_SERVER_FILE_STORE": store.uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": store.uri,
+        # Of experiments that are made on the pages.
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": store.artifacts.as_uri(),
+    }
+    return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
 def server_environment() -> dict[str, str]:
-    """The environment of the server: nothing that the user's sets may weaken its protections, such
-    as the check of host names or of the pages that ask."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_SERVER_")
-    }
-    return kept | SERVER_ENVIRONMENT
+    """The environment of the server: nothing in the user's may weaken the checks of who asks."""
+    return mlflow_environment(os.environ) | SERVER_ENVIRONMENT
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-# Names of MLflow's server settings (mlflow/server/constants.py).
-STORE_SETTINGS = ("_MLFLOW_SERVER_FILE_STORE", "_MLFLOW_SERVER_REGISTRY_STORE")
 ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+ALLOWED_ORIGINS = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
+SCHEMES = ("http", "https")
 REFUSED = "/mlflow/assistant"
 # In a fresh profile its panel would open over a quarter of the page, and its button leads nowhere.
 HEAD = b"<head>"
@@ -59,17 +59,19 @@ def _hiding(send: Send) -> Send:
     return changed
 
 
-def main(uri: str, host: str, port: int) -> None:
-    """Serves until it is stopped.
+def main(host: str, port: int, names: Sequence[str]) -> None:
+    """Serves the store that the environment names until it is stopped.
 
     Args:
-        uri: of the store.
-        host: the address to listen on; requests under any other name are refused, so that no page
-            of another site reaches it through the browser.
+        host: the address to listen on.
         port: likewise.
+        names: under which requests are answered, beside ``localhost`` and this address, which no
+            page of another site can have (the port is that of a tunnel's other end).
     """
-    os.environ |= dict.fromkeys(STORE_SETTINGS, uri)
-    os.environ[ALLOWED_HOSTS] = f"{host}:{port},localhost:{port}"
+    names = [*names, "localhost", host]
+    hosts = [*names, *(f"{name}:*" for name in names if ":" not in name)]
+    os.environ[ALLOWED_HOSTS] = ",".join(hosts)
+    os.environ[ALLOWED_ORIGINS] = ",".join(f"{s}://{name}" for name in hosts for s in SCHEMES)
     import uvicorn
     from mlflow.server.fastapi_app import app
 
@@ -77,4 +79,4 @@ def main(uri: str, host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -75,5 +75,6 @@ def _unpacked(values: dict[str, Any], folder: Path) -> Record:
             "curves": {(name, step): value for name, step, value in values["curves"]},
             "children": tuple(_unpacked(child, folder) for child in values["children"]),
             "times": tuple(values["times"]) if values["times"] else None,
+            "known_as": tuple(values.get("known_as", ())),
         }
     )

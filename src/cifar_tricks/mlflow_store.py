@@ -1,0 +1,97 @@
+"""Opening MLflow's store: safely, by its own settings, and with its mistakes in one line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import Timeout
+
+from cifar_tricks.errors import UserError
+from cifar_tricks.files import adopt_file
+from cifar_tricks.store import (
+    LOCK_SECONDS,
+    Store,
+    mlflow_environment,
+    sqlite_store,
+    without_password,
+)
+from cifar_tricks.store_file import prepare
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# The packages of what a database or a server may need, where their modules have other names.
+PACKAGES = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
+    "databricks": "databricks-sdk",
+}
+
+
+class StoreFailed(UserError):
+    """The store cannot be reached or written; nothing is wrong with what was to be logged."""
+
+
+@contextmanager
+def told_in_one_line(store: Store) -> Iterator[None]:
+    """Turns whatever goes wrong with the store into a StoreFailed; imports MLflow."""
+    settings = mlflow_environment(os.environ)
+    for name in os.environ.keys() - settings.keys():
+        del os.environ[name]
+    os.environ.update(settings)  # read when MLflow is imported
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ValueError as error:  # one of its variables
+        raise _failed(store, str(error)) from error
+    try:
+        yield
+    except Timeout as error:
+        reason = f"another process has been using it for {LOCK_SECONDS} s"
+        raise _failed(store, reason) from error
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise _failed(store, str(error)) from error
+
+
+def _failed(store: Store, reason: str) -> StoreFailed:
+    # SQLAlchemy goes on with the statement and a link.
+    line = without_password(" ".join(reason.split("[SQL")[0].split()))[:300]
+    later = "nothing else is affected; the next dvc repro logs what is missing"
+    return StoreFailed(f"MLflow at {store.name}: {line}; {later}")
+
+
+def open_store(store: Store) -> MlflowClient:
+    """A client of the store, which is made where it is not there; call it under its lock."""
+    from mlflow import MlflowClient
+
+    store.reach()
+    try:
+        if store.file is not None and not store.exists:
+            _make(store)
+        prepare(store)
+        return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+    except (TypeError, ValueError) as error:  # an option or variable that cannot be read
+        raise _failed(store, str(error)) from error
+    except ImportError as error:
+        module = (error.name or "").partition(".")[0]
+        package = PACKAGES.get(module, module)
+        install = f"; install it: .venv/bin/uv pip install '{package}'" if package else ""
+        raise _failed(store, f"{error}{install}") from error
+
+
+def _make(store: Store) -> None:
+    """In one step: a first opening that is killed leaves a file that MLflow cannot go on with."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    assert store.file is not None and store.artifacts is not None
+    unfinished = store.file.with_name(store.file.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    # The place is encoded, because MLflow writes it into a statement as it is.
+    SqlAlchemyStore(sqlite_store(unfinished).uri, store.artifacts.as_uri())  # type: ignore[no-untyped-call]
+    adopt_file(unfinished, store.file)
