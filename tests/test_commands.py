@@ -61,6 +61,7 @@ def test_every_command_takes_its_options(name: str) -> None:
         ("share --seed=0-2", "--seed=0-2: no such option of share; did you mean --seeds?"),
         ("predict a b", "b: one argument too many for predict"),
         ("ui --port 70000", "PORT = 70000: valid: 1 to 65535"),
+        ("ui --hosts *", "UI_HOSTS = *: valid: host names"),
     ],
 )
 def test_a_mistake_is_one_line(

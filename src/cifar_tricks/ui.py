@@ -52,7 +52,8 @@ def show_runs(port: str, hosts: str) -> int:
         The exit code.
 
     Raises:
-        UserError: a mistake in params.yaml, ``port`` or ``hosts``, no runs are logged, or no server starts.
+        UserError: a mistake in params.yaml, ``port`` or ``hosts``, nothing is logged or could be,
+            or no server starts.
     """
     free, names = choose_port(port), choose_hosts(hosts)
     signal.signal(signal.SIGTERM, _interrupt)
