@@ -61,7 +61,7 @@ def told_in_one_line(store: Store) -> Iterator[None]:
 
 def _failed(store: Store, reason: str) -> StoreFailed:
     # SQLAlchemy goes on with the statement and a link.
-    line = without_password(" ".join(reason.split("[SQL")[0].split()))[:300]
+    line = without_password(" ".join(reason.split("[SQL")[0].split()))[:600]
     later = "nothing else is affected; the next dvc repro logs what is missing"
     return StoreFailed(f"MLflow at {store.name}: {line}; {later}")
 
