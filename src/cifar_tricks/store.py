@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.files import project_root
+from cifar_tricks.variables import action
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 ENVIRONMENT = {
@@ -31,13 +32,6 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-# How to reach a store is the user's to say. All else that an outer tool may have set (a run, an
-# experiment, another registry, asynchronous logging) would send results elsewhere or change them.
-HONOURED = re.compile(
-    r"MLFLOW_(TRACKING_(?!DIR)\w+|HTTP_\w+|ALLOW_HTTP_REDIRECTS|S3_\w+|BOTO_\w+|GCS_\w+|KERBEROS_\w+"
-    r"|MYSQL_SSL_\w+|SQLALCHEMYSTORE_\w+|ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT|\w*MULTIPART_\w+"
-    r"|WORKSPACE|DISABLE_TELEMETRY|LOGGING_LEVEL)"
-)
 LOCK_SECONDS = 120  # a first opening takes some 10 s, a variant well under one
 BUSY_SECONDS = 10.0
 # Databases with a server that MLflow knows, with their usual ports.
@@ -180,7 +174,7 @@ def mlflow_environment(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environment.items()
-        if HONOURED.fullmatch(name) or not name.startswith(("MLFLOW_", "_MLFLOW_"))
+        if not (name.startswith(("MLFLOW_", "_MLFLOW_")) and action(name) == "cleared")
     }
     return {**ENVIRONMENT, **kept}
 
