@@ -4,8 +4,10 @@ A run takes the copies of its own training split only (cifar_tricks.data.make_tr
 one file serves every seed's split and nothing of a validation image reaches training.
 """
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

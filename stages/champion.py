@@ -1,5 +1,9 @@
 """Picks the best net and writes it with its card: ``reports/<scale>/champion``."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

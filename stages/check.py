@@ -4,8 +4,10 @@ Every other stage depends on the file written here, whose content never changes:
 first in the graph, and a valid change of a parameter reruns nothing through it.
 """
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

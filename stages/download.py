@@ -1,8 +1,10 @@
 """Stage `download`: CIFAR-10, a backbone and a photo, each from the first source that answers."""
 
 import json
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

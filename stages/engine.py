@@ -4,8 +4,10 @@ The modules are this stage's own deps in dvc.yaml; a test compares them with wha
 """
 
 import hashlib
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

@@ -1,7 +1,9 @@
 """Scores every trained net on the test images: ``reports/<scale>/metrics.json``."""
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

@@ -3,8 +3,10 @@
 ``dvc exp run -S trick=leaky_relu experiment`` trains it where it is not trained yet.
 """
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

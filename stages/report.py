@@ -1,5 +1,9 @@
 """Writes the report: ``reports/<scale>/report.md``, ``summary.json`` and ``results.csv``."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

@@ -1,8 +1,10 @@
 """Logs every variant of the chosen scale to MLflow, once, and registers the best net."""
 
 import json
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

@@ -1,5 +1,9 @@
 """Trains one variant, all seeds of the chosen scale: ``train.py KEY``, e.g. model1-leaky_relu."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

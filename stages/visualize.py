@@ -1,5 +1,9 @@
 """Draws the results into ``reports/<scale>/figures`` and writes the tables of DVC's plots."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cifar_tricks.environment import use_own_interpreter
 from cifar_tricks.errors import UserError, exit_code
 from cifar_tricks.surroundings import check_owner, settle
 
@@ -160,7 +161,9 @@ def _nearest(given: str, valid: Sequence[str]) -> str:
 
 
 def main() -> NoReturn:
-    """What the shell calls."""
+    """What the shell calls: the command, by the project's own interpreter."""
+    if sys.argv[1:2] != ["setup"]:
+        use_own_interpreter()
     sys.exit(exit_code(settle) or run(sys.argv[1:]))
 
 

@@ -30,6 +30,9 @@ STAMP = VENV / "installed"
 BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
 # Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
 RELOCATABLE = "relocatable = true\n"
+# What another tool may have set for a Python of its own.
+FOREIGN = ("PYTHONHOME", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT")
+_RESTARTED = "CIFAR_TRICKS_RESTARTED"
 FOR_CUDA = re.compile(r"(torch|torchvision|triton|cuda|nvidia)(?=[-=])")
 
 
@@ -88,6 +91,30 @@ def is_sound() -> bool:
         return subprocess.run(command, env=_environment(), capture_output=True).returncode == 0
     except OSError:
         return False
+
+
+def use_own_interpreter() -> None:
+    """Makes this process, and what it starts, independent of the Python and shell around it.
+
+    Where there is a ``.venv``, its interpreter goes on, without PYTHONPATH; elsewhere, as in a
+    container or a notebook, the running one. DVC starts stages with the ``python`` on PATH and the
+    SHELL of the environment, which may set another PATH or refuse to run anything.
+    """
+    source = str(ROOT / "src")
+    if os.access(PYTHON, os.X_OK) and not (
+        _is_own_interpreter() and os.environ.get("PYTHONPATH", source) == source
+    ):
+        if _RESTARTED in os.environ:
+            raise SystemExit(f"error: {PYTHON} does not run as its own: make setup")
+        command = [str(PYTHON), "-m", "cifar_tricks", *sys.argv[1:]]
+        os.execve(PYTHON, command, _environment() | {_RESTARTED: "1"})
+    for name in (_RESTARTED, *FOREIGN):
+        os.environ.pop(name, None)
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    os.environ |= {"SHELL": "/bin/sh", "PATH": os.pathsep.join(paths), "DVC_NO_ANALYTICS": "1"}
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [source, *(path for path in others if path and path != source)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(kept)
 
 
 def _is_own_interpreter() -> bool:

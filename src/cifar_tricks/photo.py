@@ -5,6 +5,7 @@ Nothing here imports torch, so that a photo is checked before any work.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -23,6 +24,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF
 VALID = f"valid: {', '.join(FORMATS)} of at most {MAX_PIXELS // 1_000_000} megapixels"
 # Pillow keeps 16-bit gray as it is, and colour with 16 bits as the upper eight of them.
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+def with_home(path: Path | str) -> Path:
+    """The path with ``~`` as home, or ``~user`` as that one's, unless it is a file's very name."""
+    path = Path(path)
+    # An unknown user's is left as it is, and a name that no file can have.
+    with contextlib.suppress(RuntimeError, OSError, ValueError):
+        return path if path.exists() else path.expanduser()
+    return path
 
 
 def check_photo(path: Path | str) -> None:
@@ -101,7 +111,9 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise UserError(f"{path} is a folder; {VALID}")
         if not path.exists():
-            raise UserError(f"{path} does not exist; give the path of a picture")
+            home = with_home(path)
+            hint = "give the path of a picture" if home == path else f"~ is no folder: write {home}"
+            raise UserError(f"{path} does not exist; {hint}")
         # A pipe would be waited for, a device read for ever.
         if not path.is_file():
             raise UserError(f"{path} is no ordinary file; {VALID}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
-from cifar_tricks.photo import crop_square, read_photo
+from cifar_tricks.photo import crop_square, read_photo, with_home
 from cifar_tricks.schema import choose_from
 
 
@@ -29,7 +29,7 @@ def print_classes(image: str, scale: str) -> int:
     scale = scale or params.scale
     if scale not in params.scales:
         raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
-    picture = read_photo(str(Path(image).expanduser()), min_side=32)
+    picture = read_photo(with_home(image), min_side=32)
     print(_told(Path("reports") / scale / "champion", crop_square(picture, 32)))
     return 0
 
