@@ -26,6 +26,7 @@ from cifar_tricks.package_index import UV_INDEXES, pip_settings, uv_environment
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
+UV_PIP = (str(PYTHON), "-m", "uv", "pip")
 STAMP = VENV / "installed"
 BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
 # Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
@@ -73,8 +74,13 @@ def set_up(dev: bool, torch: str, torch_index: str) -> int:
     if stamp != wanted:
         if stamp.get("place") != str(VENV):
             _write_scripts("--without-pip")
-        STAMP.unlink(missing_ok=True)
-        _install(locks, without_cuda=kind == "cpu" and sys.platform == "linux", index=torch_index)
+        if stamp | {"place": str(VENV)} != wanted:
+            STAMP.unlink(missing_ok=True)
+            cpu = kind == "cpu" and sys.platform == "linux"
+            _install(locks, without_cuda=cpu, index=torch_index)
+        # uv builds it itself; it asks no index.
+        editable = ["install", "--quiet", "--no-deps", "--editable", str(ROOT)]
+        _run([*UV_PIP, *editable], _environment())
         STAMP.write_text(json.dumps(wanted, indent=1) + "\n")
     return 0
 
@@ -83,7 +89,7 @@ def is_sound() -> bool:
     """Whether ``.venv`` was made by `set_up` and its interpreter runs: it may be gone, or another
     version may stand in its place."""
     try:
-        if RELOCATABLE not in (VENV / "pyvenv.cfg").read_text():
+        if not _is_relocatable():
             return False
         if _is_own_interpreter():
             return Path(sysconfig.get_path("purelib"), "pip").exists()
@@ -91,6 +97,11 @@ def is_sound() -> bool:
         return subprocess.run(command, env=_environment(), capture_output=True).returncode == 0
     except OSError:
         return False
+
+
+def _is_relocatable() -> bool:
+    configuration = VENV / "pyvenv.cfg"
+    return configuration.exists() and RELOCATABLE in configuration.read_text()
 
 
 def use_own_interpreter() -> None:
@@ -141,6 +152,13 @@ def _environment() -> dict[str, str]:
 def _make() -> None:
     if VENV.exists() and any(VENV.iterdir()) and not (VENV / "pyvenv.cfg").exists():
         raise UserError(f"{VENV} is no Python environment: move it away")
+    packages = VENV / f"lib/python{sysconfig.get_python_version()}/site-packages"
+    if _is_relocatable() and (packages / "pip").exists():
+        # Only the interpreter went, as after an upgrade of the system's: another of its version.
+        for link in (VENV / "bin").glob("python*"):
+            link.unlink()
+        _write_scripts("--without-pip")
+        return
     print("making .venv ...", flush=True)
     _write_scripts("--clear")
     command = ["pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
@@ -158,9 +176,8 @@ def _write_scripts(option: str) -> None:
 def _install(locks: list[str], *, without_cuda: bool, index: str) -> None:
     print("installing what the locks pin ...", flush=True)
     environment = uv_environment(_environment(), pip_settings(PYTHON))
-    uv = [str(PYTHON), "-m", "uv", "pip"]
     # pip's scripts were written by itself, with absolute paths.
-    sync = [*uv, "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
+    sync = [*UV_PIP, "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
     sync += ["--reinstall-package", "pip"]
     with tempfile.TemporaryDirectory() as folder:
         paths = [ROOT / name for name in locks]
@@ -171,9 +188,8 @@ def _install(locks: list[str], *, without_cuda: bool, index: str) -> None:
         _run([*sync, *map(str, paths)], environment)
     if without_cuda:
         # Their hashes are those that the index states.
-        torch = [*uv, "install", "--quiet", "--no-deps", "--compile-bytecode", *left_out]
+        torch = [*UV_PIP, "install", "--quiet", "--no-deps", "--compile-bytecode", *left_out]
         _run([*torch, "--default-index", index], environment)
-    _run([*uv, "install", "--quiet", "--no-deps", "--editable", str(ROOT)], environment)
 
 
 def split_lock(text: str) -> tuple[str, list[str]]:
