@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.errors import UserError
-from cifar_tricks.package_index import UV_INDEXES, pip_settings, uv_environment
+from cifar_tricks.package_index import UV_INDEXES, pip_settings, split_lock, uv_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -34,7 +33,6 @@ RELOCATABLE = "relocatable = true\n"
 # What another tool may have set for a Python of its own.
 FOREIGN = ("PYTHONHOME", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT")
 _RESTARTED = "CIFAR_TRICKS_RESTARTED"
-FOR_CUDA = re.compile(r"(torch|torchvision|triton|cuda|nvidia)(?=[-=])")
 
 
 def set_up(dev: bool, torch: str, torch_index: str) -> int:
@@ -90,6 +88,8 @@ def is_sound() -> bool:
     version may stand in its place."""
     try:
         if not _is_relocatable():
+            return False
+        if not all(link.exists() for link in PYTHON.parent.glob("python*")):
             return False
         if _is_own_interpreter():
             return Path(sysconfig.get_path("purelib"), "pip").exists()
@@ -190,20 +190,6 @@ def _install(locks: list[str], *, without_cuda: bool, index: str) -> None:
         # Their hashes are those that the index states.
         torch = [*UV_PIP, "install", "--quiet", "--no-deps", "--compile-bytecode", *left_out]
         _run([*torch, "--default-index", index], environment)
-
-
-def split_lock(text: str) -> tuple[str, list[str]]:
-    """Takes PyTorch and what it needs of CUDA out of a lock.
-
-    Args:
-        text: of requirements.lock.
-
-    Returns:
-        The rest, and the pins of torch and torchvision, without hashes.
-    """
-    blocks = re.split(r"^(?=[a-zA-Z])", text, flags=re.MULTILINE)
-    rest = "".join(block for block in blocks if not FOR_CUDA.match(block))
-    return rest, [block.split()[0] for block in blocks if re.match("torch(vision)?=", block)]
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:

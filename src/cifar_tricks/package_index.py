@@ -1,12 +1,14 @@
-"""Where packages come from: uv is told what pip's settings say, so that one set-up serves both."""
+"""Where packages come from: uv looks where pip's settings say; PyTorch without CUDA from its own."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+FOR_CUDA = re.compile(r"(torch|torchvision|triton|cuda|nvidia)(?=[-=])")
 # uv's variable for each setting of pip, and what stands between several values there.
 UV_VARIABLES = {
     "index-url": ("UV_DEFAULT_INDEX", ""),
@@ -55,3 +57,17 @@ def pip_settings(python: Path) -> dict[str, str]:
             if name.startswith(section):
                 found[name.removeprefix(section)] = str(ast.literal_eval(value))
     return found
+
+
+def split_lock(text: str) -> tuple[str, list[str]]:
+    """Takes PyTorch and what it needs of CUDA out of a lock.
+
+    Args:
+        text: of requirements.lock.
+
+    Returns:
+        The rest, and the pins of torch and torchvision, without hashes.
+    """
+    blocks = re.split(r"^(?=[a-zA-Z])", text, flags=re.MULTILINE)
+    rest = "".join(block for block in blocks if not FOR_CUDA.match(block))
+    return rest, [block.split()[0] for block in blocks if re.match("torch(vision)?=", block)]
