@@ -1,6 +1,7 @@
 """`make reproduce-check` sees every byte of every output; `make verify` on a small repository."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,24 @@ def test_mistakes_are_one_line(
     subprocess.run(["git", *identity, "commit", "-qm", "one"], check=True)
     assert run(["reproduce-check"]) == 2
     assert "make repro ended with code 1" in capsys.readouterr().err
+    # The project in a folder of a larger repository: the clone's is named.
+    (repository / ".git").rename(repository / "git")
+    shutil.rmtree(repository / "git")
+    larger = repository.rename(repository.with_name("larger"))
+    (larger / "ä project").mkdir()
+    for path in larger.iterdir():
+        if path.name != "ä project":
+            path.rename(larger / "ä project" / path.name)
+    monkeypatch.chdir(larger / "ä project")
+    for command in (["git", "init", "-q", ".."], ["git", "add", "-A"]):
+        subprocess.run(command, check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "one"], check=True)
+    assert run(["reproduce-check"]) == 2
+    told = capsys.readouterr().err
+    assert "make repro ended with code 1" in told and "/first/ä project" in told
+    subprocess.run(["git", "rm", "-q", "--cached", "dvc.yaml"], check=True)
+    assert run(["reproduce-check"]) == 2
+    assert capsys.readouterr().err.startswith("error: git ls-files: error: pathspec 'dvc.yaml'")
     monkeypatch.chdir(repository.parent)
     assert run(["reproduce-check"]) == 2
     assert capsys.readouterr().err.startswith("error: git ")

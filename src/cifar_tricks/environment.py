@@ -30,8 +30,6 @@ STAMP = VENV / "installed"
 BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
 # Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
 RELOCATABLE = "relocatable = true\n"
-# What another tool may have set for a Python of its own.
-FOREIGN = ("PYTHONHOME", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT")
 _RESTARTED = "CIFAR_TRICKS_RESTARTED"
 
 
@@ -75,7 +73,7 @@ def set_up(dev: bool, torch: str, torch_index: str) -> int:
         if stamp | {"place": str(VENV)} != wanted:
             STAMP.unlink(missing_ok=True)
             cpu = kind == "cpu" and sys.platform == "linux"
-            _install(locks, without_cuda=cpu, index=torch_index)
+            _install(locks, without_cuda=cpu, index=torch_index, anew=kind != stamp.get("torch"))
         # uv builds it itself; it asks no index.
         editable = ["install", "--quiet", "--no-deps", "--editable", str(ROOT)]
         _run([*UV_PIP, *editable], _environment())
@@ -105,27 +103,18 @@ def _is_relocatable() -> bool:
 
 
 def use_own_interpreter() -> None:
-    """Makes this process, and what it starts, independent of the Python and shell around it.
+    """Makes this process, and what it starts, independent of the interpreter and shell around it.
 
-    Where there is a ``.venv``, its interpreter goes on, without PYTHONPATH; elsewhere, as in a
-    container or a notebook, the running one. DVC starts stages with the ``python`` on PATH and the
-    SHELL of the environment, which may set another PATH or refuse to run anything.
+    Where there is a ``.venv``, its interpreter goes on; elsewhere, as in a container or a notebook,
+    the running one. DVC starts stages with the SHELL of the environment, which may set another
+    PATH or refuse to run anything, and with the ``python`` on PATH.
     """
-    source = str(ROOT / "src")
-    if os.access(PYTHON, os.X_OK) and not (
-        _is_own_interpreter() and os.environ.get("PYTHONPATH", source) == source
-    ):
-        if _RESTARTED in os.environ:
-            raise SystemExit(f"error: {PYTHON} does not run as its own: make setup")
+    restarted = os.environ.pop(_RESTARTED, "")
+    if os.access(PYTHON, os.X_OK) and not _is_own_interpreter() and not restarted:
         command = [str(PYTHON), "-m", "cifar_tricks", *sys.argv[1:]]
         os.execve(PYTHON, command, _environment() | {_RESTARTED: "1"})
-    for name in (_RESTARTED, *FOREIGN):
-        os.environ.pop(name, None)
-    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    os.environ |= {"SHELL": "/bin/sh", "PATH": os.pathsep.join(paths), "DVC_NO_ANALYTICS": "1"}
-    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    kept = [source, *(path for path in others if path and path != source)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(kept)
+    paths = [str(Path(sys.executable).parent), *os.environ.get("PATH", os.defpath).split(":")]
+    os.environ |= {"SHELL": "/bin/sh", "PATH": ":".join(dict.fromkeys(paths))}
 
 
 def _is_own_interpreter() -> bool:
@@ -173,12 +162,14 @@ def _write_scripts(option: str) -> None:
         file.write(RELOCATABLE)
 
 
-def _install(locks: list[str], *, without_cuda: bool, index: str) -> None:
+def _install(locks: list[str], *, without_cuda: bool, index: str, anew: bool) -> None:
     print("installing what the locks pin ...", flush=True)
     environment = uv_environment(_environment(), pip_settings(PYTHON))
-    # pip's scripts were written by itself, with absolute paths.
+    # pip's scripts were written by itself, with absolute paths; and of PyTorch, to uv the build
+    # without CUDA is as good as the pinned one.
     sync = [*UV_PIP, "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
-    sync += ["--reinstall-package", "pip"]
+    for name in ("pip", *(("torch", "torchvision") if anew else ())):
+        sync += ["--reinstall-package", name]
     with tempfile.TemporaryDirectory() as folder:
         paths = [ROOT / name for name in locks]
         rest, left_out = split_lock((ROOT / LOCK).read_text())

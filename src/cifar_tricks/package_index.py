@@ -1,4 +1,4 @@
-"""Where packages come from: uv looks where pip's settings say; PyTorch without CUDA from its own."""
+"""Where packages come from: uv looks where pip's settings say; PyTorch, by choice, without CUDA."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ def uv_environment(environment: Mapping[str, str], settings: Mapping[str, str]) 
     """The environment in which uv looks where pip does.
 
     Args:
-        environment: the user's; where it tells uv an index, that one stays.
+        environment: the user's; where it or uv's own file names an index, that one stays.
         settings: of pip, by name.
     """
-    told = any(environment.get(name) for name in UV_INDEXES)
+    told = any(environment.get(name) for name in UV_INDEXES) or any(
+        "index" in file.read_text(errors="replace") for file in _uv_files(environment)
+    )
     added = {
         variable: separator.join(settings[name].split()) if separator else settings[name]
         for name, (variable, separator) in UV_VARIABLES.items()
@@ -40,6 +42,12 @@ def uv_environment(environment: Mapping[str, str], settings: Mapping[str, str]) 
     # Like pip: whichever index has the pinned file.
     strategy = {"UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in added else {}
     return {**environment, **strategy, **added}
+
+
+def _uv_files(environment: Mapping[str, str]) -> list[Path]:
+    own = environment.get("XDG_CONFIG_HOME") or environment.get("HOME", "") + "/.config"
+    files = [environment.get("UV_CONFIG_FILE", ""), f"{own}/uv/uv.toml", "/etc/uv/uv.toml"]
+    return [path for path in map(Path, files) if path.is_file()]
 
 
 def pip_settings(python: Path) -> dict[str, str]:

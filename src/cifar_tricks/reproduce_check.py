@@ -45,14 +45,17 @@ def compare_clones(keep: Path | None) -> int:
 
 
 def _check(folder: Path) -> int:
-    if _git("status", "--porcelain", "--untracked-files=no"):
+    _git("ls-files", "--error-unmatch", "dvc.yaml")
+    # The project may be a folder of a larger repository.
+    top, place = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "--show-prefix")
+    if _git("status", "--porcelain", "--untracked-files=no", "."):
         print("note: uncommitted changes are not in the clones", flush=True)
     commit = _git("rev-parse", "--short", "HEAD")
     hashes = []
     for name, jobs in CLONES.items():
-        clone, started = folder / name, time.monotonic()
-        _git("clone", "--quiet", "--no-local", ".", str(clone))
-        _git("-C", str(clone), "checkout", "--quiet", commit)
+        clone, started = folder / name / place, time.monotonic()
+        _git("clone", "--quiet", "--no-local", top, str(folder / name))
+        _git("-C", str(folder / name), "checkout", "--quiet", commit)
         downloads = Path("data/downloads")
         if downloads.exists():
             shutil.copytree(downloads, clone / downloads)
