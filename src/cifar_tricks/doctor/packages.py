@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
 from cifar_tricks.doctor.machine import own_environment
-from cifar_tricks.environment import split_lock
+from cifar_tricks.package_index import split_lock
 
 LOCK = Path("requirements.lock")
 SHOWN = 4  # of a list of packages
