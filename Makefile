@@ -3,13 +3,15 @@
 	predict experiments bench bench-transfer audit readme lock clean
 
 JOBS ?= auto
+# Where PyTorch publishes its builds without CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # By its path in every recipe: GNU make 3.81, which macOS has, looks for a recipe's program on the
 # PATH that it was started with.
 PY := .venv/bin/python
 
 # The user's values reach the recipes through the environment, as they are: no $, quote or space in
 # a file's name means anything to make or to the shell.
-$(foreach name,BASE IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,BASE IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH TORCH_INDEX,$(eval override export $(name) := $$(value $(name))))
 export PYTHONPATH := $(CURDIR)/src
 # What an outer tool set for a Python of its own.
 unexport PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONEXECUTABLE
@@ -29,12 +31,13 @@ DOOR = @if $(PY) -c '' 2>/dev/null; then exec $(PY) -m cifar_tricks $(1); fi; \
 	exec "$$python" -m cifar_tricks $(1); done; \
 	echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2
 
+SETUP = setup --torch "$$TORCH" --torch-index "$$TORCH_INDEX"
 # It looks whether .venv is what the locks say.
 setup: ## make or renew .venv: what requirements.lock pins (TORCH=cpu: without CUDA)
-	$(call DOOR,setup --torch "$$TORCH")
+	$(call DOOR,$(SETUP))
 
 setup-dev: ## likewise, with what tests and linting need
-	$(call DOOR,setup --dev --torch "$$TORCH")
+	$(call DOOR,$(SETUP) --dev)
 
 doctor: ## what this machine has and lacks for the study, a line each; before setup too
 	$(call DOOR,doctor)

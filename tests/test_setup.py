@@ -221,12 +221,12 @@ def stamp_of(project: Project) -> dict[str, str]:
 
 
 def test_pytorch_without_cuda(project: Project, address: str) -> None:
-    makefile = project.folder / "Makefile"
-    makefile.write_text(
-        makefile.read_text().replace("setup $(1)", f"setup $(1) --torch-index {address}/cpu")
-    )
     assert project.make("setup", "TORCH=cqu", code=2).startswith("error: TORCH = cqu: valid: cpu")
-    project.make("setup", "TORCH=cpu")
+    wrong = f"TORCH_INDEX={address}/nothing"
+    assert f"it asked UV_DEFAULT_INDEX={address}/nothing" in project.make(
+        "setup", "TORCH=cpu", wrong, code=2
+    )
+    project.make("setup", "TORCH=cpu", f"TORCH_INDEX={address}/cpu")
     assert project.python("import torch; print(torch.KIND)") == "for the CPU"
     assert "No module named 'triton'" in project.python("import triton")
     before = stamp_of(project)
@@ -237,9 +237,10 @@ def test_pytorch_without_cuda(project: Project, address: str) -> None:
 
 
 def test_an_index_that_cannot_be_reached_is_named(project: Project, address: str) -> None:
-    line = project.make("setup", code=2, UV_DEFAULT_INDEX=f"{NOWHERE}/simple").splitlines()[-2]
+    secret = f"{NOWHERE}/simple".replace("//", "//me:password@")
+    line = project.make("setup", code=2, UV_DEFAULT_INDEX=secret).splitlines()[-2]
     assert line.startswith("error: make setup: uv pip sync failed")
-    assert line.endswith(f"it asked UV_DEFAULT_INDEX={NOWHERE}/simple")
+    assert line.endswith(f"it asked UV_DEFAULT_INDEX={NOWHERE}/simple".replace("//", "//***@"))
     assert project.make("setup") and project.tool() == "runs\n"
 
 

@@ -94,8 +94,8 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         [],
     ),
 }
-# What must work where git refuses the folder.
-WITHOUT_GIT = ("setup", "doctor")
+# What must work by any interpreter, and where git refuses the folder.
+EVERYWHERE = ("setup", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
@@ -140,7 +140,7 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if unknown:
         raise UserError(_unknown(unknown[0], given.command))
-    if given.command not in WITHOUT_GIT:
+    if given.command not in EVERYWHERE:
         check_owner(Path.cwd())
     values = vars(given)
     module, function = COMMANDS[values.pop("command")][1].split(".")
@@ -162,7 +162,7 @@ def _nearest(given: str, valid: Sequence[str]) -> str:
 
 def main() -> NoReturn:
     """What the shell calls: the command, by the project's own interpreter."""
-    if sys.argv[1:2] != ["setup"]:
+    if sys.argv[1:2] not in [[name] for name in EVERYWHERE]:
         use_own_interpreter()
     sys.exit(exit_code(settle) or run(sys.argv[1:]))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -180,7 +181,7 @@ def _install(locks: list[str], *, without_cuda: bool, index: str, anew: bool) ->
     if without_cuda:
         # Their hashes are those that the index states.
         torch = [*UV_PIP, "install", "--quiet", "--no-deps", "--compile-bytecode", *left_out]
-        _run([*torch, "--default-index", index], environment)
+        _run([*torch, "--default-index", index], {**environment, "UV_DEFAULT_INDEX": index})
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
@@ -197,7 +198,8 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
     if "uv" not in command:
         hint = "; pip's settings: pip config list" if "pip" in command else ""
     elif places:
-        hint = f"; it asked {', '.join(places)}"
+        asked = re.sub(r"//[^/@\s]*@", "//***@", ", ".join(places))  # no password on a screen
+        hint = f"; it asked {asked}"
     else:
         hint = "; it asked the public index; UV_DEFAULT_INDEX=... names a mirror"
     raise UserError(f"{what} failed, its own lines above say why{hint}")
