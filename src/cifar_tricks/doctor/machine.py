@@ -49,7 +49,7 @@ def own_environment() -> bool:
 def capacity() -> Iterator[Finding]:
     """Cores and memory that this process may use."""
     cores, memory = resources.cores(), resources.memory()
-    text = f"{cores:g} core{'s' * (cores > 1)}, {memory / 1024**3:.1f} GiB of memory"
+    text = f"{cores:g} of {os.cpu_count()} cores, {memory / 1024**3:.1f} GiB of memory"
     if memory < TRAINING_BYTES:
         need = f"a training takes up to {TRAINING_BYTES / 1024**3:.0f} GiB and may be killed"
         yield Finding("capacity", TODO, f"{text}: {need}; give this machine or container more")

@@ -27,14 +27,12 @@ def versions() -> Iterator[Finding]:
         text = f"{len(wrong)} packages are not as pinned ({shown(wrong)}): make setup"
         yield Finding("versions", *((TODO, text) if wrong else (OK, f"as {LOCK} pins them")))
         return
-    if refused := refused_by_project():
-        needed = [one for one in refused if re.split(r"\W", one)[0] not in COMMANDS_OF]
-        if needed:
-            command = f"python -m pip install {shlex.join(needed)}"
-            yield Finding("versions", TODO, f"missing or too old: {command}")
-        for name, what in COMMANDS_OF.items():
-            if any(re.split(r"\W", one)[0] == name for one in refused):
-                yield Finding("versions", NOTE, f"without {name} there is no {what}")
+    if needed := lacking():
+        command = f"python -m pip install {shlex.join(needed)}"
+        yield Finding("versions", TODO, f"missing or too old: {command}")
+    for name, what in COMMANDS_OF.items():
+        if installed(name) is None:
+            yield Finding("versions", NOTE, f"without {name} there is no {what}")
     yield Finding(
         "versions", NOTE, f"{len(wrong)} packages are not those of {LOCK}: {shown(wrong)}"
     )
@@ -60,8 +58,9 @@ def different_from_lock() -> list[str]:
     return found
 
 
-def refused_by_project() -> list[str]:
-    """Requirements of pyproject.toml that no installed package meets."""
+def lacking() -> list[str]:
+    """Requirements of pyproject.toml that no installed package meets, but for those of packages
+    without which trainings, records and the page can do."""
     from packaging.requirements import Requirement
 
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
@@ -69,7 +68,8 @@ def refused_by_project() -> list[str]:
     return [
         str(one)
         for one in wanted
-        if not one.specifier.contains(installed(one.name) or "0", prereleases=True)
+        if one.name not in COMMANDS_OF
+        and not one.specifier.contains(installed(one.name) or "0", prereleases=True)
     ]
 
 
