@@ -10,9 +10,12 @@ import venv
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_data
+from conftest import ROOT, make_images, write_data
+from PIL import Image
 from test_doctor import NO_NETWORK
 from test_study import small_params
+
+from cifar_tricks.arrays import write_arrays
 
 NOTEBOOK = ROOT / "notebooks/train.ipynb"
 # IPython's own: a line of the shell with Python's values in it; what a cell ends with is shown.
@@ -58,6 +61,10 @@ def repository(tmp_path: Path) -> Path:
     text = small_params((ROOT / "params.yaml").read_text())
     (folder / "params.yaml").write_text(text.replace("seeds: [0]", "seeds: [0, 1, 2]", 1))
     write_data(folder)
+    (folder / "data/images").mkdir()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(folder / "data/images/photo.jpg")
+    write_arrays(folder / "data/augmented.safetensors", make_images(300, seed=2).arrays)
+    (folder / "data/augment.done").touch()
     for command in ("init", "add .", "-c user.name=a -c user.email=a@b commit -m data"):
         subprocess.run(["git", *command.split()], cwd=folder, check=True, capture_output=True)
     return folder

@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from cifar_tricks import resources
@@ -61,9 +62,7 @@ def disk() -> Iterator[Finding]:
     """Room for the packages, where they are not installed yet, and for the study."""
     folder = Path.cwd()
     free = shutil.disk_usage(folder).free
-    needed = STUDY_BYTES
-    if not own_environment() and not (VENV / "installed").exists():
-        needed += PACKAGES_BYTES
+    needed = STUDY_BYTES + (0 if find_spec("torch") else PACKAGES_BYTES)
     text = f"{free / 1e9:.1f} GB free; needed: {needed / 1e9:.1f} GB"
     if not os.access(folder, os.W_OK):
         yield Finding("disk", TODO, f"{folder} cannot be written: chown or chmod it")
