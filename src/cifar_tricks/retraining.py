@@ -9,7 +9,7 @@ from statistics import stdev
 
 from scipy import stats
 
-from cifar_tricks.files import project_root
+from cifar_tricks.commands import CLAIMS
 from cifar_tricks.publish import describe, finished_result
 from cifar_tricks.resume import Training
 from cifar_tricks.schema import Params
@@ -36,7 +36,7 @@ def train_again(params: Params, training: Training) -> tuple[Score, str]:
         Its score, and the content hash of its weights.
     """
     check_room([training])
-    with tempfile.TemporaryDirectory(dir=project_root(), prefix=".review-") as name:
+    with tempfile.TemporaryDirectory(dir=CLAIMS, prefix="review-") as name:
         folder = Path(name)
         with stop_request() as stop_requested:
             train_seeds([(training, folder)], stop_requested, graphs=params.gpu.graphs)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cifar_tricks.doctor.finding import OK, TODO, Finding
-from cifar_tricks.store import ENVIRONMENT, Store, find_store
-
-SECONDS = 5.0
-PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+from cifar_tricks.store import Store, find_store
 
 
 def tracking() -> Iterator[Finding]:
@@ -41,15 +35,8 @@ def _num_runs(file: Path) -> int:
 def _reached(store: Store) -> Finding:
     """Of a server, or of a database with one: MLflow would make its tables in an empty one, so
     there only the connection is tried."""
-    parts = urlsplit(store.uri)
     try:
-        if parts.scheme in ("http", "https"):
-            import requests
-
-            requests.get(store.uri, timeout=SECONDS)
-        elif parts.hostname:
-            port = parts.port or PORTS.get(parts.scheme.partition("+")[0], 0)
-            socket.create_connection((parts.hostname, port), timeout=SECONDS).close()
+        store.reach()
     except OSError as error:
         text = f"{store.name} does not answer ({type(error).__name__}): start it, or unset "
         return Finding("tracking", TODO, f"{text}MLFLOW_TRACKING_URI")
@@ -58,8 +45,6 @@ def _reached(store: Store) -> Finding:
 
 
 def _num_served_runs(uri: str) -> int:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     client, count, token = MlflowClient(tracking_uri=uri), 0, None
