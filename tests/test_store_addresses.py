@@ -1,11 +1,15 @@
 """Which store an address means, and stores in folders with odd names; real ones throughout."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from test_tracking import bare, empty_store, log, logged, params, write_variant  # noqa: F401
 
 from cifar_tricks import store
@@ -158,3 +162,17 @@ def test_a_setting_that_mlflow_cannot_read_is_told(
 ) -> None:
     monkeypatch.setenv("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "many")
     assert "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE" in failure(params)
+
+
+def test_mlflow_itself_may_lie_in_an_odd_folder(tmp_path: Path) -> None:
+    (folder := tmp_path / ODD[0]).mkdir()
+    (folder / ".venv").symlink_to(sys.prefix)
+    script = "from cifar_tricks import mlflow_runs as m\nwith m.logging_session('quick'): pass"
+    environment = {n: v for n, v in os.environ.items() if n != "MLFLOW_TRACKING_URI"}
+    subprocess.run(
+        [folder / ".venv/bin/python", "-c", script],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT / "src")},
+        check=True,
+    )
+    assert (folder / "mlflow.db").exists()

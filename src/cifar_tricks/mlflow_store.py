@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from filelock import Timeout
@@ -45,6 +46,7 @@ def told_in_one_line(store: Store) -> Iterator[None]:
     for name in os.environ.keys() - settings.keys():
         del os.environ[name]
     os.environ.update(settings)  # read when MLflow is imported
+    allow_percent_signs()
     try:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -57,6 +59,22 @@ def told_in_one_line(store: Store) -> Iterator[None]:
         raise _failed(store, reason) from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise _failed(store, str(error)) from error
+
+
+@cache
+def allow_percent_signs() -> None:
+    """Lets MLflow lie in a folder with a % in its name, as ``.venv`` does in a project's.
+
+    It hands the path of its migrations to alembic, which takes a % for the start of a placeholder.
+    """
+    from alembic import config
+
+    class Config(config.Config):
+        def set_main_option(self, name: str, value: str) -> None:
+            escaped = value.replace("%", "%%") if name == "script_location" else value
+            super().set_main_option(name, escaped)
+
+    config.Config = Config  # type: ignore[misc]
 
 
 def _failed(store: Store, reason: str) -> StoreFailed:

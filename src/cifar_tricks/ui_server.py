@@ -11,6 +11,8 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
+from cifar_tricks.mlflow_store import allow_percent_signs
+
 ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 ALLOWED_ORIGINS = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
 SCHEMES = ("http", "https")
@@ -72,6 +74,7 @@ def main(host: str, port: int, names: Sequence[str]) -> None:
     hosts = [*names, *(f"{name}:*" for name in names if ":" not in name)]
     os.environ[ALLOWED_HOSTS] = ",".join(hosts)
     os.environ[ALLOWED_ORIGINS] = ",".join(f"{s}://{name}" for name in hosts for s in SCHEMES)
+    allow_percent_signs()
     import uvicorn
     from mlflow.server.fastapi_app import app
 
