@@ -87,7 +87,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
             write_plot_tables(study, predictions(), FOLDER)
             paths = sorted(FOLDER.glob("*.png")) + sorted(FOLDER.glob("*.csv"))
             outputs.append({path.name: path.read_bytes() for path in paths})
-    assert outputs[0] == outputs[1] and len(outputs[0]) == 6 + 5
+    assert outputs[0] == outputs[1] and len(outputs[0]) == 5 + 5
 
 
 def test_the_page_and_the_files_show_the_same_charts(study: Study) -> None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.curves import mean_curve, read_curves
+from cifar_tricks.curves import mean_curve
 from cifar_tricks.page_charts import Spec, make_spec
 from cifar_tricks.results import Result
 
 HEIGHT = 380
-VALUES = ("loss", "accuracy")
+SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
 
 
 def curve_points(
-    result: Result, *, by: str = "step", unit: int = 1, most_seeds: int | None = None
+    result: Result,
+    curves: pd.DataFrame,
+    *,
+    by: str = "step",
+    unit: int = 1,
+    most_seeds: int | None = None,
 ) -> list[dict[str, Any]]:
     """The means over the seeds that trained, and the single seeds.
 
     Args:
         result: of a variant.
+        curves: its own, of :func:`cifar_tricks.curves.read_curves`.
         by: epoch or step.
         unit: how many of these are one on the horizontal axis.
         most_seeds: of a variant with more of them the means alone; None for no limit.
@@ -30,40 +37,49 @@ def curve_points(
         With name (the trick), net, split (train or validation), seed ("" for the mean), x, loss
         (nats) and accuracy ([0, 1]), None where not finite.
     """
-    curves = read_curves(result)
     seeds = tuple(seed for seed in result.seeds if seed in set(curves["seed"]))
-    shown: list[tuple[str, tuple[int, ...]]] = [("", seeds)] if seeds else []
-    if 1 < len(seeds) <= (most_seeds or len(seeds)):
-        shown += [(str(seed), (seed,)) for seed in seeds]
-    points = []
-    for seed, chosen in shown:
-        for split in ("train", "validation"):
-            means = {
-                value: mean_curve(curves, split=split, value=value, seeds=chosen, by=by)
-                for value in VALUES
-            }
-            of_line = {"name": result.variant.trick, "net": result.variant.model}
-            of_line |= {"split": split, "seed": seed}
-            points += [of_line | point for point in _points(pd.DataFrame(means), unit)]
-    return points
+    single = seeds if 1 < len(seeds) <= (most_seeds or len(seeds)) else ()
+    tables = {("", split): _means(curves, split, seeds, by) for split in SPLITS if seeds}
+    for (seed, split), table in curves[curves["seed"].isin(single)].groupby(["seed", "split"]):
+        tables[str(seed), split] = table.set_index(by)[[*VALUES]]
+    of_result = {"name": result.variant.trick, "net": result.variant.model}
+    return [
+        of_result | {"split": split, "seed": seed} | point
+        for seed, split in [(seed, split) for seed in ("", *map(str, single)) for split in SPLITS]
+        if (seed, split) in tables
+        for point in _points(tables[seed, split], unit)
+    ]
 
 
-def kept_points(result: Result, *, by: str = "step") -> list[dict[str, Any]]:
+def kept_points(result: Result, curves: pd.DataFrame, *, by: str = "step") -> list[dict[str, Any]]:
     """The validations of the kept weights, one per seed: name, x, loss and accuracy."""
-    curves = read_curves(result)
     best = {seed: one.best_step for seed, one in result.run.seeds.items()} if result.run else {}
     kept = curves[(curves["split"] == "validation") & (curves["step"] == curves["seed"].map(best))]
-    points = _points(kept.set_index(by)[[*VALUES]].astype(float), 1)
+    points = _points(kept.set_index(by)[[*VALUES]], 1)
     return [{"name": result.variant.trick} | point for point in points]
 
 
+def _means(curves: pd.DataFrame, split: str, seeds: tuple[int, ...], by: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            value: mean_curve(curves, split=split, value=value, seeds=seeds, by=by)
+            for value in VALUES
+        }
+    )
+
+
 def _points(table: pd.DataFrame, unit: int) -> list[dict[str, Any]]:
-    finite = table.replace([float("inf"), float("-inf")], float("nan"))
+    """The rows with a finite value, by their index."""
+    rows = zip(table.index, table["loss"], table["accuracy"], strict=True)
     return [
-        {"x": round(float(place) / unit, 4)}
-        | {name: None if pd.isna(y) else round(float(y), 5) for name, y in row.items()}
-        for place, row in finite.iterrows()
+        {"x": round(float(place) / unit, 4), "loss": _rounded(loss), "accuracy": _rounded(accuracy)}
+        for place, loss, accuracy in rows
+        if math.isfinite(loss) or math.isfinite(accuracy)
     ]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 5) if math.isfinite(value) else None
 
 
 def curves_chart(
@@ -91,28 +107,30 @@ def curves_chart(
     x: Spec = {"field": "x", "type": "quantitative", "title": x_title}
     x["scale"] = {"zero": True, "nice": False}
     place: Spec = {
-        "x": x | {"axis": {"tickCount": 10, "tickMinStep": 1, "format": ",d"}},
+        "x": x | {"axis": {"tickCount": 10, "format": ",.6~g"}},
         "y": {"field": "y", "type": "quantitative", "title": y_title, "scale": scale},
         "color": {"field": "name", "type": "nominal", "legend": None, "scale": names},
     }
     line = place | {"detail": {"field": "seed"}}
     mean = "datum.seed === ''"
-    thin: Spec = {"opacity": {"condition": {"test": mean, "value": 1}, "value": 0.35}}
+    thin: Spec = {"strokeOpacity": {"condition": {"test": mean, "value": 1}, "value": 0.35}}
     thin["strokeWidth"] = {"condition": {"test": mean, "value": 2}, "value": 1}
     shown = [{"field": "name", "title": "variant"}, {"field": "x", "title": "epoch"}]
     shown += [{"field": "y", "title": "mean", "format": ".4f"}]
-    point: Spec = {"type": "point", "opacity": 1, "clip": True}
+    # Clipped only where needed: each line that is makes drawing slower.
+    clip = {"clip": limit is not None}
+    point: Spec = {"type": "point", "opacity": 1}
     layers: list[Spec] = [
-        {"mark": {"type": "line", "clip": True}, "encoding": line | thin},
+        {"mark": {"type": "line"} | clip, "encoding": line | thin},
         {
             "transform": [{"filter": mean}],
-            "mark": point | {"filled": True, "size": 12},
+            "mark": point | clip | {"filled": True, "size": 12},
             "encoding": line | {"tooltip": shown},
         },
     ]
     if kept:
         # Whole also at the end of an axis.
-        circle = {"fill": "var(--paper)", "size": 45, "strokeWidth": 1.8, "clip": False}
+        circle = {"fill": "var(--paper)", "size": 45, "strokeWidth": 1.8}
         layers.append({"data": {"values": [*kept]}, "mark": point | circle, "encoding": place})
     return make_spec("Learning curves", HEIGHT) | {
         "data": {"values": [*points]},

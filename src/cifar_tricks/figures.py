@@ -11,7 +11,9 @@ import pandas as pd
 
 from cifar_tricks.chart_files import Chart, Key, write_chart
 from cifar_tricks.curve_charts import curve_points, curves_chart, kept_points
+from cifar_tricks.curves import read_curves
 from cifar_tricks.evidence import Evidence
+from cifar_tricks.files import write_atomically
 from cifar_tricks.page_charts import GROUP_COLOURS, Spec, class_chart, trick_colours
 from cifar_tricks.recipe import NUM_CLASSES
 from cifar_tricks.results import GOAL, Result, Study
@@ -21,6 +23,8 @@ from cifar_tricks.study_charts import confusion_chart, effect_charts, ladder_cha
 LOSS_LIMIT = 2 * math.log(NUM_CLASSES)
 CURVES_HEIGHT = 220
 LABELS = {"loss": "loss (cross-entropy, nats)", "accuracy": "accuracy"}
+NOTHING: Spec = {"mark": {"type": "text", "text": "no curves"}, "encoding": {"y": {"value": 20}}}
+NO_CURVES: Spec = {"height": 40, "layer": [{"data": {"values": [{}]}} | NOTHING]}
 KEPT = Key(label="kept weights", shape="circle", hollow=True)
 ORIGINAL = Key(label="original report, one run", shape="diamond", hollow=True)
 SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
@@ -37,10 +41,13 @@ def write_figures(study: Study, predictions: pd.DataFrame, folder: Path) -> None
     evidence = Evidence(study=study, predictions=predictions)
     for name, draw in plan_figures(evidence).items():
         write_chart(folder / f"{name}.png", draw())
+    if study.best is not None:
+        shown = folder / f"curves-{study.best.key}.png"
+        write_atomically(folder / "best.png", shown.read_bytes())
 
 
 def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
-    """What makes each figure, by the name of its file."""
+    """What makes each figure but ``best``, which is the best net's curves, by its file's name."""
     study = evidence.study
     plan: dict[str, Callable[[], Chart]] = {
         f"curves-{result.key}": partial(curves_figure, study, result)
@@ -53,8 +60,6 @@ def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
         keys += (Key(label="reaches it", colour="var(--better)"),)
         chart = Chart(title="Improving step by step", rows=[[ladder]], keys=[keys])
         plan["improve"] = lambda: chart
-    if (best := study.best) is not None:
-        plan["best"] = plan[f"curves-{best.key}"]
     if (best := evidence.predicted_best) is not None:
         plan[f"confusion-{best.key}"] = partial(confusion_figure, evidence, best)
         plan["per_class"] = partial(class_figure, evidence, best)
@@ -65,16 +70,17 @@ def curves_figure(study: Study, result: Result) -> Chart:
     """Loss and accuracy side by side, training and validation: every seed thin, their mean bold,
     the kept weights marked."""
     variant = result.variant
-    of_group = GROUP_COLOURS.get(variant.group, "var(--ink)")
-    colour = trick_colours(study.params.tricks).get(variant.trick, of_group)
+    of_trick = trick_colours(study.params.tricks)
+    colour = of_trick[variant.trick] if variant.group == "tricks" else _group_colour(result)
     colours = {"train": "var(--unclear)", "validation": colour}
-    points = [point | {"name": point["split"]} for point in curve_points(result, by="epoch")]
-    kept = [point | {"name": "validation"} for point in kept_points(result, by="epoch")]
+    curves = read_curves(result)
+    points = [p | {"name": p["split"]} for p in curve_points(result, curves, by="epoch")]
+    kept = [p | {"name": "validation"} for p in kept_points(result, curves, by="epoch")]
     many = ", mean" if len(result.seeds) > 1 else ""
     keys = [Key(label=f"{name}{many}", shape="stroke", colour=colours[name]) for name in colours]
     return Chart(
         title=f"{result.key}{': ' + result.flaw if result.flaw else ''}",
-        rows=[_panels(points, kept, colours, x_title="epoch")],
+        rows=[_panels(points, kept, colours, x_title="epoch") if points else [NO_CURVES]],
         keys=[[*keys, *([SEEDS] if many else []), KEPT]] if points else [],
     )
 
@@ -91,9 +97,10 @@ def augmentation_figure(study: Study) -> Chart:
     colours = {trick: known[trick] for trick in tricks}
     rows = []
     for model in study.params.models:
-        of_net = [result for result in shown if result.variant.model == model]
-        points = [p for one in of_net for p in curve_points(one) if p["split"] == "validation"]
-        kept = [point for one in of_net for point in kept_points(one)]
+        of_net = [(one, read_curves(one)) for one in shown if one.variant.model == model]
+        points = [point for one in of_net for point in curve_points(*one)]
+        points = [point for point in points if point["split"] == "validation"]
+        kept = [point for one in of_net for point in kept_points(*one)]
         panels = _panels(points, kept, colours, x_title="training steps")
         rows.append([panel | {"title": f"{model}: validation"} for panel in panels])
     many = study.most_seeds > 1
@@ -136,12 +143,16 @@ def confusion_figure(evidence: Evidence, best: Result) -> Chart:
 def class_figure(evidence: Evidence, best: Result) -> Chart:
     """Accuracy per class of the best net and of the baseline of its net."""
     base = evidence.study.baseline(best)
-    colour = GROUP_COLOURS.get(best.variant.group, "var(--ink)")
+    colour = _group_colour(best)
     theirs = {} if base is best else evidence.classes[base.key]
     chart = class_chart(evidence.classes[best.key], theirs, colour=colour, title="")
     keys = [Key(label=best.key, colour=colour)]
     keys += [Key(label=base.key, hollow=True)] if theirs else []
     return Chart(title="Test accuracy per class", rows=[[chart]], keys=[keys])
+
+
+def _group_colour(result: Result) -> str:
+    return GROUP_COLOURS.get(result.variant.group, "var(--ink)")
 
 
 def _panels(

@@ -83,7 +83,7 @@ def interval_chart(
         *_rule(rule, x | at),
         _layer(
             _seeds(rows),
-            _point(opacity=0.4, size=22, yOffset=SHIFT),
+            _point(fillOpacity=0.4, size=22, yOffset=SHIFT),
             {"x": x | {"field": "value"}, "y": y},
         ),
         _layer(

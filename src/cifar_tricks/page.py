@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from cifar_tricks import page_classes, page_evidence, page_results, study_charts
 from cifar_tricks.curve_charts import curve_points, curves_chart
+from cifar_tricks.curves import read_curves
 from cifar_tricks.evidence import Evidence
 from cifar_tricks.files import write_atomically
 from cifar_tricks.original import original_notes
@@ -113,7 +114,7 @@ def _curves(study: Study) -> dict[str, Any]:
     for result in study.group("tricks"):
         recipe = result.variant.recipe
         unit = recipe.train_images // recipe.batch_size
-        points += curve_points(result, unit=unit, most_seeds=MOST_SEEDS)
+        points += curve_points(result, read_curves(result), unit=unit, most_seeds=MOST_SEEDS)
     return {
         "points": points,
         # A net that has curves.
