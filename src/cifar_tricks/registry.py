@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cifar_tricks.arrays import read_arrays
-from cifar_tricks.champion import CARD
-from cifar_tricks.classifier import DESCRIPTION
 from cifar_tricks.errors import UserError
 from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.records import make_record
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS = "champion"
+DESCRIPTION = "model.json"  # as in classifier.py, which imports PyTorch; a look has to be quick
 # What the loaded model imports, beside the package itself, which is logged with it.
 REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch", "filelock")
 
@@ -165,6 +164,8 @@ def _create(
     client: MlflowClient, name: str, source: str, run: str, about: dict[str, Any], folder: Path
 ) -> str:
     from mlflow.exceptions import MlflowException
+
+    from cifar_tricks.champion import CARD
 
     card = (folder / ALIAS / CARD).read_text(encoding="utf-8")
     try:
