@@ -90,6 +90,19 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
     assert outputs[0] == outputs[1] and len(outputs[0]) == 5 + 5
 
 
+def test_long_names_and_many_nets_find_room(tmp_path: Path) -> None:
+    long = "wide" + 9 * "mmmm"
+    models, improve = ("model1", "narrow", "third"), f"{{{long}: {{model: model1, tricks: {{}}}}}}"
+    with make_study(tmp_path, seeds=(0,), models=models, improve=improve) as study:
+        plan = plan_figures(Evidence(study=study, predictions=predictions()))
+        assert [len(row) for row in plan["overview"]().rows] == [2, 1]
+        for name in ("overview", "augmentation", "improve", f"curves-improve-{long}"):
+            write_chart(FOLDER / "x.png", plan[name]())
+            with Image.open(FOLDER / "x.png") as picture:
+                right = picture.convert("L").crop((1342, 0, 1350, picture.height))
+                assert right.getextrema() == (255, 255), name
+
+
 def test_the_page_and_the_files_show_the_same_charts(study: Study) -> None:
     evidence = Evidence(study=study, predictions=predictions())
     plan = plan_figures(evidence)

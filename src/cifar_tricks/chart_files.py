@@ -23,6 +23,7 @@ WIDTH, PADDING, GAP = 900, 12, 28
 ROOM = WIDTH - 2 * PADDING
 PIXELS = 1.5  # per point
 NUMBERS = 62  # room for the labels of a numbered axis and its title
+NAMES = 200  # and at most for names
 FONT_SIZE, KEY_HEIGHT = 13, 20
 NARROW = set(" ,.:;!|()[]-'/fijlrtI")
 SIZES = {"small": 24, "circle": 90, "diamond": 75, "stroke": 400}  # square points
@@ -72,7 +73,7 @@ def write_chart(path: Path, chart: Chart) -> None:
     # It begins where the first panel does.
     legend = [_legend(chart.keys, ROOM - _labels(chart.rows[0][0]))] if chart.keys else []
     heading = {"anchor": "start", "color": "var(--ink)", "fontSize": 14, "frame": "group"}
-    axis = AXIS | {"labelLimit": WIDTH // 2, "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
+    axis = AXIS | {"labelLimit": NAMES, "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
     look = {
         "background": "white",
         "font": FONT,
@@ -81,7 +82,13 @@ def write_chart(path: Path, chart: Chart) -> None:
     }
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "title": {"text": chart.title, "fontSize": 17, "offset": 14, "frame": "bounds"},
+        "title": {
+            "text": chart.title,
+            "fontSize": 17,
+            "offset": 14,
+            "frame": "bounds",
+            "limit": ROOM,
+        },
         "vconcat": [*rows, *legend],
         "spacing": GAP // 2,
         "padding": PADDING,
@@ -114,7 +121,7 @@ def _labels(panel: Spec) -> float:
     names = axis.get("sort") or axis.get("scale", {}).get("domain")
     if not names:
         return NUMBERS
-    return 12 + max(map(_length, names)) + (24 if axis["title"] else 0)
+    return 12 + min(NAMES, max(map(_length, names))) + (24 if axis["title"] else 0)
 
 
 def _length(text: str) -> float:

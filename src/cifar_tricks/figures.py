@@ -23,8 +23,8 @@ from cifar_tricks.study_charts import confusion_chart, effect_charts, ladder_cha
 LOSS_LIMIT = 2 * math.log(NUM_CLASSES)
 CURVES_HEIGHT = 220
 LABELS = {"loss": "loss (cross-entropy, nats)", "accuracy": "accuracy"}
-NOTHING: Spec = {"mark": {"type": "text", "text": "no curves"}, "encoding": {"y": {"value": 20}}}
-NO_CURVES: Spec = {"height": 40, "layer": [{"data": {"values": [{}]}} | NOTHING]}
+NO_MARK: Spec = {"mark": {"type": "text", "text": "no curves"}, "encoding": {"y": {"value": 20}}}
+NO_CURVES: Spec = {"height": 40, "layer": [{"data": {"values": [{}]}} | NO_MARK]}
 KEPT = Key(label="kept weights", shape="circle", hollow=True)
 ORIGINAL = Key(label="original report, one run", shape="diamond", hollow=True)
 SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
@@ -131,7 +131,8 @@ def overview_figure(evidence: Evidence) -> Chart:
     )
     keys = [_interval_keys(evidence.study), *([tones] if evidence.tricks.resolvable else [])]
     title = "Test accuracy: difference from the baseline of the same net"
-    return Chart(title=title, rows=[panels], keys=keys)
+    rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
+    return Chart(title=title, rows=rows, keys=keys)
 
 
 def confusion_figure(evidence: Evidence, best: Result) -> Chart:
