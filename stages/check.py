@@ -1,4 +1,4 @@
-"""Checks params.yaml before anything is downloaded or trained.
+"""Checks params.yaml and where the project lies before anything is downloaded or trained.
 
 Every other stage depends on the file written here, whose content never changes: it puts the check
 first in the graph, and a valid change of a parameter reruns nothing through it.
@@ -16,8 +16,10 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.files import write_atomically
     from cifar_tricks.params import load_params
     from cifar_tricks.photo import check_photo
+    from cifar_tricks.place import check_place
 
     params = load_params()
+    check_place()
     # The default is downloaded later.
     if params.visualize.image != type(params.visualize).model_fields["image"].default:
         check_photo(Path(params.visualize.image))

@@ -1,5 +1,6 @@
 """Shared fixtures: a small synthetic data set on which a net can learn something."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -14,6 +15,17 @@ pytest_plugins = ["fault_table"]
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
+
+
+def one_line_lists(text: str) -> str:
+    """YAML with every list of scalars in one line, ``seeds: [0]``, so that a test can edit it."""
+    block_list = r"^( *)(\w+):((?:\n\1- \S+)+)$"
+    return re.sub(
+        block_list,
+        lambda m: f"{m[1]}{m[2]}: [{', '.join(re.findall(r'- (.+)', m[3]))}]",
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def make_images(count: int, *, seed: int = 0) -> Arrays:

@@ -77,7 +77,7 @@ def test_too_few_images_and_foreign_copies_are_told() -> None:
         make_training_data(arrays, None, make_recipe(), seed=0, device=CPU)
     recipe = make_recipe(train_images=50, validation_images=20, copies=True)
     for copies in (None, make_images(90)):
-        with pytest.raises(UserError, match="dvc repro augment"):
+        with pytest.raises(UserError, match="dvc repro --force --single-item augment"):
             make_training_data(arrays, copies, recipe, seed=0, device=CPU)
 
 

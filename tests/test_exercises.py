@@ -389,5 +389,5 @@ def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="takes no arguments"):
             main(["x"])
         (FOLDER / "exercises.json").write_text("{")
-        with pytest.raises(UserError, match="dvc repro --force exercises"):
+        with pytest.raises(UserError, match="dvc repro --force --single-item exercises"):
             section()

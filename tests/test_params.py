@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, one_line_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -14,7 +14,7 @@ from cifar_tricks.errors import UserError
 from cifar_tricks.params import load_params
 from cifar_tricks.variants import variants
 
-TEXT = (ROOT / "params.yaml").read_text()
+TEXT = one_line_lists((ROOT / "params.yaml").read_text())
 
 
 def load_text(folder: Path, text: str) -> Any:
@@ -64,8 +64,8 @@ MISTAKES = {
     "  early_stop_count: 4": ("  #", ["train.early_stop_count is missing"]),
     "validations_per_epoch: 2": ("validations_per_epoch: 900", ["validations_per_epoch = 900"]),
     "seeds: [0]": ("seeds: [3, 3]", ["scales.quick.seeds = [3, 3]"]),
-    "filters: [64, 64, 64],": ("filters: [],", ["models.model1.filters = []"]),
-    "pool: 2, hidden": ("pool: 20, hidden", ["models.model1", "shrinks to nothing in layer 2"]),
+    "filters: [64, 64, 64]": ("filters: []", ["models.model1.filters = []"]),
+    "pool: 2\n": ("pool: 20\n", ["models.model1", "shrinks to nothing in layer 2"]),
     "validation_images: 5000": ("validation_images: 5001", ["scales.full", "50001", "50000"]),
     "net: {filters: [64, 64, 64, 64]}": ("net: {filterz: [4]}", ["improve.fourth_layer.net"]),
     "combine:  ": ("combne:  ", ["unknown key combne", "did you mean combine?"]),
@@ -93,10 +93,10 @@ MISTAKES = {
     "image_size: 224": ("image_size: 225", ["transfer.image_size = 225", "multiple of 32"]),
     "cache_gb: 6.0": ("cache_gb: -1.0", ["transfer.cache_gb = -1.0"]),
     "  batch_size: 32\n": ("  batch_size: 2001\n", ["transfer.batch_size = 2001", "2000"]),
-    "    resnet18: {first": ("    resnet81: {first", ["visualize.layers", "resnet18?"]),
+    "    resnet18:\n": ("    resnet81:\n", ["visualize.layers", "resnet18?"]),
     "filters: [14,": ("filters: [-14,", ["visualize.layers.resnet18.filters.0 = -14"]),
-    "last: layer4,": ("", ["visualize.layers.resnet18.last is missing"]),
-    "stacked: {model: model1": ("stacked: {model: model2", ["improve.stacked", "combine"]),
+    "      last: layer4\n": ("", ["visualize.layers.resnet18.last is missing"]),
+    "stacked:\n    model: model1": ("stacked:\n    model: model2", ["improve.stacked", "combine"]),
 }
 
 

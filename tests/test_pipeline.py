@@ -5,6 +5,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -25,11 +26,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cifar_tricks.arrays import write_arrays
-from cifar_tricks.files import write_atomically
+from cifar_tricks.files import hash_file, write_atomically
 from cifar_tricks.params import load_params
-from cifar_tricks.repro import AFTERWARDS, seconds, share, sort_lock, stage_name
+from cifar_tricks.repro import AFTERWARDS, seconds, share, sort_lock
 from cifar_tricks.tricks import trick_names
-from cifar_tricks.variants import variants
+from cifar_tricks.variants import stage_name, variants
 
 PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PARAMS = """\
@@ -123,11 +124,13 @@ class Repository:
         self.run("dvc", "commit", "--quiet", "--force", "download")
         self.commit()
 
-    def clone(self, folder: Path) -> Self:
+    def clone(self, folder: Path, *options: str) -> Self:
         """A fresh clone of what is committed."""
-        self.run("git", "clone", "--quiet", "--no-local", ".", str(folder))
+        self.run("git", "clone", "--quiet", "--no-local", *options, ".", str(folder))
         other = copy.copy(self)
         other.folder, other.params = folder, folder / "params.yaml"
+        other.run("git", "config", "user.name", "test")
+        other.run("git", "config", "user.email", "test@example.org")
         return other
 
     def run(
@@ -275,11 +278,168 @@ def test_a_comment_retrains_nothing(repository: Repository) -> None:
     assert repository.repro() == LOOKS
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["trick=leaky_relu", "tricks.adam.weight_decay=0.1", "models.model2.stride=3"],
+)
+def test_an_experiment_changes_one_line_of_the_parameters(change: str, tmp_path: Path) -> None:
+    """DVC's writer leaves the rest of params.yaml as it is: lists, blank lines, comments."""
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    stage = "stages: {one: {cmd: 'true', params: [{params.yaml: }]}}\n"
+    (tmp_path / "dvc.yaml").write_text(stage)
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    name = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for command in (
+        ["git", "init", "--quiet"],
+        [sys.executable, "-m", "dvc", "init", "--quiet"],
+        ["git", "add", "--all"],
+        ["git", *name, "commit", "--quiet", "--message", "state"],
+        [sys.executable, "-m", "dvc", "exp", "run", "-S", change],
+    ):
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    command = ["git", "diff", "--numstat", "params.yaml"]
+    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert shown.stdout == "1\t1\tparams.yaml\n"
+
+
 def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
     repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
     ran = repository.repro()
     assert ran & TRAININGS == LEAKY
     assert {"check", "evaluate", "report", "track"} <= ran
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_seeds_that_a_change_does_not_touch_are_not_trained_again(repository: Repository) -> None:
+    key = "model2-leaky_relu"
+    folder, command = repository.folder / "runs/quick" / key, ("dvc", "repro", "--single-item")
+
+    def trained(*options: str) -> set[str]:
+        """The seeds that a run of the stage trained."""
+        output = repository.run(*command, *options, f"train@{key}")
+        assert stages_run(output) == {f"train@{key}"}
+        return set(re.findall(rf"^{key} seed (\d+): step", output, re.MULTILINE))
+
+    before = contents(folder)
+    repository.edit("seeds: [0]", "seeds: [0, 1]")
+    assert trained() == {"1"}
+    together = contents(folder)
+    for name in ("model.safetensors", "history.csv"):
+        assert together[f"seed=0/{name}"] == before[f"seed=0/{name}"]
+    assert trained("--force") == {"0", "1"}
+    assert contents(folder) == together
+    # Another order, and a parameter that the stage depends on but the training does not.
+    repository.edit("seeds: [0, 1]", "seeds: [2, 1, 0]")
+    repository.edit("records: use", "records: ignore")
+    assert trained() == {"2"}
+    assert list(json.loads((folder / "run.json").read_bytes())["seeds"]) == ["2", "1", "0"]
+    repository.edit("seeds: [2, 1, 0]", "seeds: [0]")
+    repository.edit("    resnet18:", "    # a comment\n    resnet18:")
+    assert trained() == set()
+    assert contents(folder) == before
+    repository.edit("num_epochs: 2", "num_epochs: 3")
+    assert trained() == {"0"}
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_damaged_in_the_cache_is_trained_again(repository: Repository) -> None:
+    key = "model2-leaky_relu"
+    weights = repository.folder / f"runs/quick/{key}/seed=0/model.safetensors"
+    content = weights.read_bytes()
+    md5 = hash_file(weights, "md5")
+    damaged = repository.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    damaged.chmod(0o644)
+    damaged.write_bytes(content[:-1] + b"x")
+    damaged.chmod(0o444)  # as DVC has its objects: one that can be written is checked
+    repository.edit("seeds: [0]", "seeds: [0, 3]")
+    output = repository.run("dvc", "repro", "--single-item", f"train@{key}")
+    assert f"{key} seed 0: step" in output and f"{key} seed 3: step" in output
+    assert weights.read_bytes() == content
+    damaged.unlink()
+    damaged.write_bytes(content)
+
+
+def test_a_clone_with_a_part_of_the_nets_takes_nothing_from_the_results(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """DVC's documented way for CI, after one setting changed."""
+    repository.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    repository.run("dvc", "push", "--quiet")
+    repository.run("git", "commit", "--quiet", "--all", "--message", "remote")
+    clone = repository.clone(tmp_path / "clone")
+    repository.run("git", "reset", "--quiet", "--soft", "HEAD~")
+    clone.edit("negative_slope: 0.1", "negative_slope: 0.3")
+    metrics = clone.folder / "reports/quick/metrics.json"
+    before = json.loads(metrics.read_bytes())["variants"]
+    command = ("dvc", "repro", "--pull", "--allow-missing", "evaluate")
+    output = clone.run(*command, code=255)
+    assert stages_run(output) & TRAININGS == LEAKY
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: 9 of 11 nets are not here; get them with: dvc pull runs/quick/")
+    clone.run(*line.split("get them with: ")[1].split(";")[0].split())
+    assert stages_run(clone.run(*command)) == {"evaluate"}
+    after = json.loads(metrics.read_bytes())["variants"]
+    changed = {key for key in before if before[key] != after[key]}
+    assert after.keys() == before.keys() and changed == {"model1-leaky_relu", "model2-leaky_relu"}
+
+
+def test_a_net_that_is_gone_stops_what_shows_it(repository: Repository) -> None:
+    folder = repository.folder / "runs/quick/combine-both"
+    before = contents(repository.folder / "reports")
+    shutil.rmtree(folder)
+    for stage in ("evaluate", "visualize", "champion", "report", "track"):
+        output = repository.run("python", f"stages/{stage}.py", code=2)
+        assert output.count("\n") == 1 and "dvc pull runs/quick/combine-both" in output, output
+    assert contents(repository.folder / "reports") == before
+    repository.run("python", "stages/evaluate.py", "--partial")
+    repository.run("dvc", "pull", "runs/quick/combine-both")
+    choice = repository.folder / "data/pretrained"
+    shutil.rmtree(choice)
+    output = repository.run("python", "stages/evaluate.py", code=2)
+    assert output.startswith("error: data/pretrained is not here; get it with: dvc pull")
+    repository.run("dvc", "pull", "data/pretrained")
+    repository.run("python", "stages/evaluate.py")
+    assert contents(repository.folder / "reports") == before
+
+
+def test_experiments_in_copies_of_the_project(repository: Repository, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "--depth", "1")
+    shutil.copyfile(repository.folder / "data/images/photo.jpg", clone.folder / "mine.jpg")
+    command = ("dvc", "exp", "run", "--temp", "-S", "visualize.image=mine.jpg", "check")
+    output = clone.run(*command, code=255)
+    assert "error: this clone is shallow" in output and "git fetch --unshallow" in output
+    clone.run("git", "fetch", "--quiet", "--unshallow")
+    output = clone.run(*command, code=255)
+    assert "error: mine.jpg is not in the copy of the project" in output
+    assert "git add mine.jpg" in output
+    clone.run(*(f"{part[:-8]}{clone.folder}/mine.jpg" if "=" in part else part for part in command))
+    clone.run("git", "add", "mine.jpg")
+    clone.run(*command)
+    assert len(clone.run("dvc", "exp", "list", "--name-only").split()) == 2
+    clone.edit("data/images/photo.jpg", "none.jpg")
+    assert "none.jpg does not exist; give" in clone.run("dvc", "repro", "check", code=255)
+
+
+def test_links_to_another_disk(repository: Repository, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone")
+    (tmp_path / "disk").mkdir()
+    for name in ("data", "runs"):
+        (clone.folder / name).symlink_to(tmp_path / "disk")
+        assert clone.run("git", "status", "--short") == ""
+        output = clone.run("dvc", "repro", "check", code=255)
+        assert f"error: {name} is a link" in output
+        (clone.folder / name).unlink()
+    command = output.split("another disk all the same: ")[1].splitlines()[0]
+    clone.run("sh", "-c", command.replace("/disk/cache", str(tmp_path / "disk")))
+    for name in ("stages", "src"):
+        assert (clone.folder / name).exists()
+    assert clone.repro("check", "engine") == {"check", "engine"}
+    marker = (clone.folder / "data/engine.txt").resolve()
+    assert marker.is_relative_to(tmp_path / "disk")
 
 
 def test_forcing_a_run_gives_the_same_bytes(repository: Repository) -> None:

@@ -16,7 +16,7 @@ import pytest
 import skimage
 import torch
 import torchvision
-from conftest import ROOT, write_data
+from conftest import ROOT, one_line_lists, write_data
 from PIL import Image
 from safetensors.numpy import save_file
 from torchvision.models import ResNet18_Weights
@@ -226,7 +226,7 @@ def test_the_first_backbone_that_can_be_had_is_used(
 def test_without_any_backbone_only_its_training_fails(workplace: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"weights")
     assets = {"resnet18": Asset(name="resnet18", sources=(source(tmp_path / "file"),))}
-    text = Path("params.yaml").read_text()
+    text = one_line_lists(Path("params.yaml").read_text())
     Path("params.yaml").write_text(text.replace("[resnet18, efficientnet_lite0]", "[resnet18]"))
     manifest = fetch_backbone(["resnet18"], Path("data/downloads"), assets=assets)
     assert manifest["backbone"] == {"used": None, "wanted": ["resnet18"]}

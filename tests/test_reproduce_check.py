@@ -113,7 +113,9 @@ def test_verify_on_a_repository_of_any_kind(repository: Path) -> None:
     assert (repository / "folder/a").read_text() == "one\n" and verify()[0] == 0
     # What DVC does not keep can only be made again.
     (repository / "c").write_text("eerht\n")
-    assert verify()[1].startswith("c: not the file that dvc.lock names; rm c && dvc repro one\n")
+    assert verify()[1].startswith(
+        "c: not the file that dvc.lock names; rm c && dvc repro --single-item one\n"
+    )
     (repository / "c").write_text("three\n")
     for name in ("folder/a", "folder/b"):
         (repository / name).unlink()

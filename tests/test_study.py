@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, write_data
+from conftest import ROOT, one_line_lists, write_data
 from safetensors.torch import load_file
 
 from cifar_tricks.errors import UserError
@@ -46,6 +46,7 @@ SMALL = {
 
 def small_params(text: str) -> str:
     """params.yaml at scale quick, made tiny."""
+    text = one_line_lists(text)
     for before, after in SMALL.items():
         assert before in text, before
         text = text.replace(before, after)

@@ -68,6 +68,18 @@ def weights_file(backbone: str) -> Path:
     return FOLDER / f"{backbone}.safetensors"
 
 
+def check_choice() -> None:
+    """Whether the stage ``download`` has said which backbone could be had, if any.
+
+    Raises:
+        UserError: it has not, or what it wrote is not here.
+    """
+    if not CHOICE_FILE.exists():
+        raise UserError(
+            f"{FOLDER} is not here; get it with: dvc pull {FOLDER}; or: dvc repro download"
+        )
+
+
 def used_backbone() -> str | None:
     """The backbone whose weights the stage ``download`` got; None where it got none.
 

@@ -99,12 +99,12 @@ def load_classifier(folder: Path) -> Classifier:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: make repro writes it") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: dvc repro --force champion") from error
+        raise UserError(f"{path} is damaged: dvc repro --force --single-item champion") from error
     if not isinstance(about, dict) or not about.get("key"):
         raise UserError(f"{path} names no net: no training of this scale came to a result here")
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{weights} is missing: dvc checkout {weights}, dvc pull, or make repro")
+        raise UserError(f"{weights} is missing: dvc pull {weights}, or make repro")
     arrays = read_arrays(weights)
     if arrays.sha256 != about.get("weights_sha256"):
         raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")

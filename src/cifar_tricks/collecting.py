@@ -27,7 +27,7 @@ from cifar_tricks.schema import Params
 from cifar_tricks.study import claimed, plan
 from cifar_tricks.variants import variants
 
-STAGES = ("evaluate", "exercises", "visualize", "champion", "report")
+STAGES = ("evaluate --partial", "exercises", "visualize", "champion", "report")
 
 
 def make_page() -> int:
@@ -46,8 +46,9 @@ def make_page() -> int:
     if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
         raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
     for stage in STAGES:
-        print(f"{stage} ...", flush=True)
-        if code := subprocess.run([sys.executable, f"stages/{stage}.py"]).returncode:
+        name, *options = stage.split()
+        print(f"{name} ...", flush=True)
+        if code := subprocess.run([sys.executable, f"stages/{name}.py", *options]).returncode:
             return code
     print(f"\nThe report: reports/{params.scale}/index.html (report.md for GitHub)")
     return 0

@@ -198,7 +198,8 @@ def make_training_data(
         normalisation = Normalisation(mean=recipe.normalisation[0], std=recipe.normalisation[1])
     if recipe.copies:
         if copies is None or len(copies["labels"]) != total:
-            raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: dvc repro augment")
+            remedy = "dvc repro --force --single-item augment"
+            raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: {remedy}")
         # Copies of validation images stay out: the original report's leak.
         copied = Images.from_arrays(copies, rows, device)
         train = Images(

@@ -31,7 +31,7 @@ def read_exercises(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise UserError(f"{path} is damaged: dvc repro --force exercises") from error
+        raise UserError(f"{path} is damaged: dvc repro --force --single-item exercises") from error
 
 
 def answers_table(content: Mapping[str, Any]) -> Markdown:

@@ -128,3 +128,8 @@ def restored(path: Path | str) -> str:
 def project_root() -> Path:
     """The main checkout, also from the temporary copies that DVC makes for queued experiments."""
     return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def is_temporary_copy() -> bool:
+    """Whether this is one of these copies: they hold what git or DVC tracks, and nothing else."""
+    return project_root().resolve() != Path.cwd().resolve()

@@ -61,4 +61,5 @@ def reliability(folder: Path, result: Result) -> list[dict[str, Any]]:
         own = bins[bins["key"] == result.key]
         return [*own[["images", "confidence", "accuracy"]].to_dict("records")]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is missing or damaged: dvc repro --force evaluate") from error
+        remedy = "dvc repro --force --single-item evaluate"
+        raise UserError(f"{path} is missing or damaged: {remedy}") from error

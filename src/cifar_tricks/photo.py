@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cifar_tricks.errors import UserError
+from cifar_tricks.files import is_temporary_copy, project_root
 
 # Bounds the memory: so many pixels take 0.9 GB at most (PNG with alpha, turned), a JPEG 0.2 GB.
 # The photos of a 64-megapixel camera fit.
@@ -110,6 +111,11 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise UserError(f"{path} is a folder; {VALID}")
+        if not path.exists() and is_temporary_copy() and (project_root() / path).exists():
+            raise UserError(
+                f"{path} is not in the copy of the project that DVC made for this experiment, for "
+                f"git does not track it: git add {path}, or give its absolute path"
+            )
         if not path.exists():
             home = with_home(path)
             hint = "give the path of a picture" if home == path else f"~ is no folder: write {home}"

@@ -29,7 +29,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
     except (ValueError, TypeError, OSError, EOFError, zlib.error, AssertionError) as error:
-        raise UserError(f"{path} is damaged: dvc repro --force evaluate") from error
+        raise UserError(f"{path} is damaged: dvc repro --force --single-item evaluate") from error
     return frame
 
 

@@ -25,7 +25,7 @@ from cifar_tricks.files import write_atomically
 from cifar_tricks.params import load_params
 from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
 from cifar_tricks.schema import Params
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.variants import Variant, stage_name, variants
 
 LOCK = Path("dvc.lock")
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
@@ -161,17 +161,6 @@ def sort_lock(path: Path, stages: Container[str]) -> None:
 def _stage_names(params: Params) -> set[str]:
     document = YAML(typ="safe").load(Path("dvc.yaml"))
     return {*document["stages"], *(stage_name(variant) for variant in variants(params).values())}
-
-
-def stage_name(variant: Variant) -> str:
-    """The stage of dvc.yaml that trains a variant."""
-    if variant.group == "reference":
-        return "reference"
-    if variant.group == "transfer":
-        return "transfer"
-    if variant.group == "tricks":
-        return f"train@{variant.model}-{variant.trick}"
-    return f"{variant.group}@{variant.trick}"
 
 
 def seconds(variant: Variant) -> float:

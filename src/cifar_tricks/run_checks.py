@@ -1,14 +1,41 @@
-"""Refuses results that do not belong together: runs of other parameters, or of different data."""
+"""Refuses results that do not belong together, or lack some: runs of other parameters, of different
+data, or that are not here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 from cifar_tricks.errors import UserError
 from cifar_tricks.outcome import Run
-from cifar_tricks.runs import to_json
+from cifar_tricks.runs import read_run, run_folder, to_json
 from cifar_tricks.variants import Variant
+
+
+def check_complete(scale: str, wanted: Mapping[str, Collection[int]]) -> None:
+    """Whether every seed was trained and its run is here.
+
+    ``dvc repro --allow-missing`` runs a stage with what a clone happens to have: what is made of
+    that must not take the place of what was made of all.
+
+    Args:
+        scale: a key of ``scales``.
+        wanted: the seeds by key of their variant.
+
+    Raises:
+        UserError: one is not; the message has the command that brings it back.
+    """
+    folders = {key: run_folder(scale, key) for key in wanted}
+    missing = [str(path) for path in folders.values() if not (path / "run.json").exists()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} nets are not here; get them with: dvc pull "
+            f"{' '.join(missing)}; or train them: dvc repro"
+        )
+    for key, seeds in wanted.items():
+        trained = read_run(scale, key).seeds
+        if lacking := [str(seed) for seed in sorted(seeds) if seed not in trained]:
+            raise UserError(f"{folders[key]} lacks seed {', '.join(lacking)}: dvc repro trains it")
 
 
 def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:

@@ -96,7 +96,8 @@ def read_run(scale: str, key: str) -> Run:
         content = read_signed(path.read_bytes())
         return Run.from_json(content)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: dvc repro trains what is missing") from error
+        remedy = f"dvc pull {path.parent} gets it, dvc repro trains what is missing"
+        raise UserError(f"{path} is missing: {remedy}") from error
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"{path} is damaged; {restored(path)}") from error
 

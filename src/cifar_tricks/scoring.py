@@ -37,7 +37,7 @@ from cifar_tricks.runs import (
 )
 from cifar_tricks.schema import Params
 from cifar_tricks.scores import Score
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.variants import Variant, stage_name, variants
 
 TEST_FILE = "data/cifar10/test.safetensors"
 
@@ -72,19 +72,17 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     return runs, sorted(scores, key=lambda score: list(runs).index(score.key))
 
 
-def trained_keys(params: Params) -> list[str]:
-    """All variants that were trained; the others count as missing.
-
-    After a whole ``dvc repro`` that is all of them, but for the transfer net where no backbone
-    could be had; ``dvc repro --single-item evaluate`` scores a study that is not complete yet.
-    """
+def planned_keys(params: Params) -> list[str]:
+    """All variants, but for the transfer net where no backbone could be had."""
     backbone = used_backbone()
     known = variants(params, backbone=backbone)
+    return [key for key, variant in known.items() if backbone or variant.group != "transfer"]
+
+
+def trained_keys(params: Params) -> list[str]:
+    """Those of the planned variants that were trained."""
     return [
-        key
-        for key, variant in known.items()
-        if (backbone or variant.group != "transfer")
-        and (run_folder(params.scale, key) / "run.json").exists()
+        key for key in planned_keys(params) if (run_folder(params.scale, key) / "run.json").exists()
     ]
 
 
@@ -110,11 +108,11 @@ def _matching_run(params: Params, variant: Variant) -> Run:
 def _score(variant: Variant, run: Run, seed: int, *, test: Images) -> Score:
     folder = seed_folder(run.scale, run.key, seed)
     if run.seeds[seed].origin.recorded:
-        return _recorded(run, seed, labels=test.labels.cpu().numpy())
+        return _recorded(variant, run, seed, labels=test.labels.cpu().numpy())
     return score_seed(variant, run, seed, folder, test=test)
 
 
-def _recorded(run: Run, seed: int, *, labels: np.ndarray) -> Score:
+def _recorded(variant: Variant, run: Run, seed: int, *, labels: np.ndarray) -> Score:
     """The score of a seed that was trained elsewhere."""
     answers = read_answers(run, seed)
     try:
@@ -122,7 +120,8 @@ def _recorded(run: Run, seed: int, *, labels: np.ndarray) -> Score:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         path = record_file(run.scale, run.key, seed)
         raise UserError(
-            f"{path} contradicts the test images: {error}; delete it, and dvc repro trains the seed"
+            f"{path} contradicts the test images: {error}; to train the seed here: "
+            f"rm {path} && dvc repro --force --single-item {stage_name(variant)}"
         ) from error
 
 

@@ -22,9 +22,11 @@ from cifar_tricks.files import project_root, restored
 from cifar_tricks.handover import take_record
 from cifar_tricks.machine import choose_device, prepare
 from cifar_tricks.models import build_net
+from cifar_tricks.place import check_place
 from cifar_tricks.publish import finished_result, publish
 from cifar_tricks.recipe import BackboneSpec
 from cifar_tricks.resume import Training, code_hash
+from cifar_tricks.reuse import take_cached
 from cifar_tricks.runs import WEIGHTS
 from cifar_tricks.schema import Params, choose_from
 from cifar_tricks.seeds import groups, train_seeds
@@ -37,8 +39,9 @@ SMALL_FILES_BYTES = 10_000_000
 def train_variant(params: Params, key: str) -> None:
     """Trains all seeds of a variant and writes ``runs/<scale>/<key>``.
 
-    A seed that an interrupted call finished is not trained again, one that it began goes on where
-    it was; one that ``records`` holds is taken over, where ``records`` of params.yaml says so.
+    A seed that an interrupted call finished is not trained again, nor one that the stage had and no
+    change touches; one that was begun goes on where it was; one that ``records`` holds is taken
+    over, where ``records`` of params.yaml says so.
 
     Args:
         params: the checked parameters.
@@ -51,10 +54,12 @@ def train_variant(params: Params, key: str) -> None:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     parent = os.getppid()
+    check_place()
     trainings = plan(params, key, params.seeds)
     check_room(trainings)
     # Every folder stays claimed until the results are where they belong.
     with claimed(trainings) as folders, stop_request() as stop_requested:
+        take_cached(trainings, folders)
         train_missing(params, trainings, folders, stop_requested)
         # DVC deletes what it did not see the end of, and asks for it anew.
         publish(trainings, folders, keep=os.getppid() != parent)
@@ -158,8 +163,8 @@ def _find_variant(params: Params, key: str) -> Variant:
     if backbone is None:
         wanted = ", ".join(params.transfer.backbones)
         raise UserError(
-            f"transfer.backbones = {wanted}: no source delivered these weights; try again with "
-            "dvc repro --force download, or name another backbone; all else: make repro"
+            f"transfer.backbones = {wanted}: no source delivered these weights; try again with dvc "
+            "repro --force --single-item download, or name another backbone; all else: make repro"
         )
     return variants(params, backbone=backbone)[f"transfer-{backbone}"]
 

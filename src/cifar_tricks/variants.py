@@ -57,6 +57,17 @@ def variants(
     return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
 
 
+def stage_name(variant: Variant) -> str:
+    """The stage of dvc.yaml that trains a variant."""
+    if variant.group == "reference":
+        return "reference"
+    if variant.group == "transfer":
+        return "transfer"
+    if variant.group == "tricks":
+        return f"train@{variant.model}-{variant.trick}"
+    return f"{variant.group}@{variant.trick}"
+
+
 def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
     yield _single(params, scale, "reference", "baseline", group="reference")
     for model in params.models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ class Damage:
         what: is wrong with it.
         remedy: the command that makes it good, or what else to do.
         delete: whether it may be deleted for that.
+        source: a sound copy of it, if there is one.
     """
 
     path: Path
     what: str
     remedy: str
     delete: bool = False
+    source: Path | None = None
 
 
 class Verification:
@@ -57,7 +59,7 @@ def check_cache(verification: Verification, cache: Path) -> None:
     for path in sorted(cache.glob("??/*")):
         if verification.md5(path) != path.parent.name + path.name.removesuffix(".dir"):
             what = "this object of DVC's cache is damaged"
-            remedy = f"rm -f {shown(path)} && dvc repro, or dvc pull, brings it back"
+            remedy = f"rm -f {shown(path)}; nothing that is here now needs it"
             verification.found(path, what, remedy, delete=True)
 
 
@@ -72,6 +74,9 @@ def check_output(verification: Verification, output: Any, cache: Path) -> None:
     expected, path = output.hash_info.value, shown(Path(output.fs_path))
     if expected is None:
         return  # not made yet
+    stage = output.stage.addressing
+    if output.use_cache:
+        _say_who_needs(verification, _object(cache, expected), stage, None)
     if not path.exists():
         if not output.use_cache or not _object(cache, expected).exists():
             return  # nothing is lost that was here: dvc repro makes it
@@ -80,18 +85,38 @@ def check_output(verification: Verification, output: Any, cache: Path) -> None:
     if expected.endswith(".dir") and not _object(cache, expected).exists():
         # Its list of files is in no cache, as in a fresh clone: only the folder as a whole.
         if not _is_folder(path, expected):
-            remedy = f"git checkout -- {path}, or dvc repro --force {output.stage.addressing}"
+            remedy = f"git checkout -- {path}, or dvc repro --force --single-item {stage}"
             verification.found(path, "not the folder that dvc.lock names", remedy)
         verification.num_files += sum(file.is_file() for file in path.rglob("*"))
         return
     for file, oid in _files(path, expected, cache):
-        if verification.md5(file) != oid:
+        sound = verification.md5(file) == oid
+        if output.use_cache:
+            _say_who_needs(verification, _object(cache, oid), stage, file if sound else None)
+        if not sound:
             what = "not the file that dvc.lock names"
-            remedy = f"rm {file} && dvc repro {output.stage.addressing}"
+            remedy = f"rm {file} && dvc repro --single-item {stage}"
             sound = output.use_cache and shown(_object(cache, oid)) not in verification.damages
             if sound and _object(cache, oid).exists():
                 remedy = restored(file)
             verification.found(file, what, remedy, delete=output.use_cache)
+
+
+def _say_who_needs(
+    verification: Verification, damaged: Path, stage: str, source: Path | None
+) -> None:
+    """Replaces the remedy for an object of the cache, if it is damaged.
+
+    Args:
+        verification: knows what is.
+        damaged: the object.
+        stage: makes it.
+        source: a sound copy of it; None where there is none.
+    """
+    if damage := verification.damages.get(shown(damaged)):
+        again = f"cp {source} {damage.path}" if source else f"dvc repro --single-item {stage}"
+        remedy = f"rm -f {damage.path} && {again}"
+        verification.damages[damage.path] = replace(damage, remedy=remedy, source=source)
 
 
 def _is_folder(path: Path, expected: str) -> bool:

@@ -9,6 +9,7 @@ always; so neither ``dvc status`` nor ``dvc checkout`` finds a flipped bit.
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -91,7 +92,7 @@ def _check_downloads(verification: Verification) -> None:
                 verification.num_files += 1
                 verification.num_bytes += path.stat().st_size
                 if not source.is_intact(path):
-                    remedy = f"rm {path} && dvc repro --force download"
+                    remedy = f"rm {path} && dvc repro --force --single-item download"
                     verification.found(path, f"not what {asset.name} is", remedy, delete=True)
 
 
@@ -169,6 +170,8 @@ def _repair(verification: Verification) -> None:
     for damage in verification.damages.values():
         if damage.delete:
             damage.path.unlink(missing_ok=True)
+            if damage.source:
+                shutil.copyfile(damage.source, damage.path)
     print("deleted what can be made anew; dvc checkout:", flush=True)
     code = subprocess.run([*DVC, "checkout", "--force"]).returncode
     print("make verify again; what is still missing is made by: dvc repro" if code else "restored")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, one_line_lists
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -182,7 +182,7 @@ def test_every_stage_refuses_wrong_parameters_before_any_work(
         ("device: auto", "device: &a [*a]"),
         ("dropout: {probability: 0.25}", "dropout: {probability: 1.5}"),
         ("dropout: {probability: 0.25}", "dropout: {__class__: x}"),
-        ("padding: 2, pool: 2", "padding: 2, pool: 64"),
+        ("pool: 2", "pool: 64"),
         ("trick: baseline", "trick: '<script>alert(1)</script>'"),
         ("trick: baseline", "trick: ../../etc/passwd"),
         ("trick: baseline", "trick: 'a\\nb'"),
@@ -192,7 +192,7 @@ def test_every_stage_refuses_wrong_parameters_before_any_work(
     ]
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    text = (ROOT / "params.yaml").read_text()
+    text = one_line_lists((ROOT / "params.yaml").read_text())
     before = set(tmp_path.rglob("*"))
     record_property("tried", len(cases) * len(STAGES))
     for wrong, right in cases:

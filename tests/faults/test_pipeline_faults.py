@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 from test_pipeline import (  # noqa: F401
     LEAKY,
     LOOKS,
@@ -431,3 +433,71 @@ def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None
     output = repository.run("dvc", "queue", "logs", "slope-3")
     first = next(line for line in output.splitlines() if " seed 0: step " in line)
     assert int(first.split("step ")[1].split("/")[0]) > 1, "it went on where it was killed"
+
+
+# What a message names as the way out: the command ends where the sentence goes on.
+COMMAND = re.compile(r"((?:rm|cp|git|dvc) .+?)(?=; |, | writes | gets |$)", re.MULTILINE)
+
+
+def followed(repository: Repository, name: str, *command: str) -> set[str]:  # noqa: F811
+    """Follows the remedy that a stage prints about a file; the stages that ran meanwhile."""
+    output = repository.run(*command, code=2)
+    assert output.startswith("error: ") and name in output and output.count("\n") == 1, output
+    remedy = COMMAND.search(output)
+    assert remedy, output
+    return stages_run(repository.run("sh", "-c", remedy[1]))
+
+
+@pytest.mark.fault("damage", tried=11)
+def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Repository) -> None:  # noqa: F811
+    folder, run, report = repository.folder, f"runs/quick/{KEY}", "reports/quick"
+    damages = [
+        (f"{report}/metrics.json", b"{", "report", "evaluate"),
+        (f"{report}/metrics.json", None, "report", "evaluate"),
+        (f"{report}/predictions.csv.gz", b"x", "report", "evaluate"),
+        (f"{report}/predictions.csv.gz", None, "visualize", "evaluate"),
+        (f"{report}/calibration.csv", b"key", "report", "evaluate"),
+        (f"{report}/exercises.json", b"{", "report", "exercises"),
+        (f"{report}/champion/model.json", b"{", "track", "champion"),
+        (f"{run}/run.json", b"{", "evaluate", None),
+        (f"{run}/seed=0/history.csv", None, "visualize", None),
+        (f"{run}/seed=0/model.safetensors", b"x", "evaluate", None),
+        ("data/cifar10/test.safetensors", None, "evaluate", None),
+    ]
+    for name, content, reader, maker in damages:
+        path = folder / name
+        before = path.read_bytes()
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        ran = followed(repository, name, "python", f"stages/{reader}.py")
+        assert ran <= {maker}, (name, ran)
+        assert path.read_bytes() == before, name
+    assert repository.repro() == set()
+
+
+@pytest.mark.fault("damage", tried=3)
+def test_a_remedy_of_verify_runs_one_stage_at_most(repository: Repository) -> None:  # noqa: F811
+    folder, lock = repository.folder, repository.lock
+    target = folder / f"runs/quick/{KEY}/seed=0/model.safetensors"
+    cache, content = folder / ".dvc/cache/files/md5", target.read_bytes()
+    (damaged,) = [path for path in cache.glob("??/*") if path.read_bytes() == content]
+    (output,) = YAML(typ="safe").load(lock)["stages"][f"train@{KEY}"]["outs"]
+    listing = cache / output["md5"][:2] / output["md5"][2:]
+    for paths, ran in (
+        ([damaged], set()),
+        ([listing], {f"train@{KEY}"}),
+        ([damaged, target], {f"train@{KEY}"}),
+    ):
+        for path in paths:
+            flip(path)
+        code, found = verify(repository)
+        assert code == 1
+        told = set()
+        for line in found.splitlines()[: len(paths)]:
+            remedy = COMMAND.search(line)
+            assert remedy, line
+            told |= stages_run(repository.run("sh", "-c", remedy[1]))
+        assert told == ran, found
+        assert verify(repository)[0] == 0
+    assert repository.lock == lock
