@@ -17,10 +17,10 @@ from trainers import RESULTS as BENCH
 from trainers import Way, _rounded
 from worker import Job
 
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import BackboneSpec
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.training.backbones import used_backbone
+from cifar_tricks.training.recipe import BackboneSpec
 
 COST = Path("benchmarks/cost.json")
 FILTERS = (16, 32, 64, 128)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from cifar_tricks.statistics import summarise
+from cifar_tricks.evidence.statistics import summarise
 
 SIZES = (3, 5, 10)
 RESAMPLES = 999

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from usual import plain_layers
 
-from cifar_tricks.evaluation import autocast
-from cifar_tricks.models import build_net
-from cifar_tricks.recipe import Recipe
+from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.predicting import autocast
+from cifar_tricks.training.recipe import Recipe
 
 TRIAL_STEPS = 4
 

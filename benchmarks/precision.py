@@ -14,15 +14,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.data import COPIES_FILE, TRAIN_FILE, make_training_data
-from cifar_tricks.files import write_atomically
-from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.params import load_params
-from cifar_tricks.resume import code_hash
-from cifar_tricks.statistics import compare
-from cifar_tricks.training import Task, fit
-from cifar_tricks.variants import variants
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.evidence.statistics import compare
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.seed import code_hash
+from cifar_tricks.training.device import choose_device, device_name, prepare
+from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE, make_training_data
+from cifar_tricks.training.loop import Task, fit
 
 Row = dict[str, Any]
 RESULTS = Path("benchmarks/precision.json")

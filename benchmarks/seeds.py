@@ -23,15 +23,15 @@ from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.data import TRAIN_FILE, make_training_data
-from cifar_tricks.evaluation import autocast
-from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.models import build_net
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Recipe
-from cifar_tricks.trainer import Trainer
-from cifar_tricks.variants import variants
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.device import choose_device, device_name, prepare
+from cifar_tricks.training.images import TRAIN_FILE, make_training_data
+from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.predicting import autocast
+from cifar_tricks.training.recipe import Recipe
+from cifar_tricks.training.trainer import Trainer
 
 RESULTS = Path("benchmarks/seeds.json")
 

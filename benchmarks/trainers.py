@@ -24,11 +24,11 @@ import psutil
 import torch
 from worker import Job
 
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.data import TRAIN_FILE
-from cifar_tricks.machine import choose_device, device_name
-from cifar_tricks.params import load_params
-from cifar_tricks.variants import variants
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.backbones import used_backbone
+from cifar_tricks.training.device import choose_device, device_name
+from cifar_tricks.training.images import TRAIN_FILE
 
 RESULTS = Path("benchmarks/results.json")
 KEYS = ("reference-baseline", "model1-baseline", "model2-baseline", "improve-best", "transfer")

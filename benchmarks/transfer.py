@@ -25,14 +25,15 @@ from typing import Any
 import torch
 from usual import UsualTrainer
 
-from cifar_tricks.arrays import Arrays, read_arrays
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.data import TRAIN_FILE, make_training_data
-from cifar_tricks.machine import choose_device, device_name, prepare
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Call, TransferRecipe
-from cifar_tricks.trainer import Trainer
-from cifar_tricks.variants import variants
+from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.backbones import BACKBONES
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.device import choose_device, device_name, prepare
+from cifar_tricks.training.images import TRAIN_FILE, make_training_data
+from cifar_tricks.training.recipe import TransferRecipe
+from cifar_tricks.training.trainer import Trainer
 
 WAYS = {
     "usual, 0 workers": ("usual", "fp32", 0),

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.recipe import AnyRecipe, BackboneSpec, NetSpec
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, NetSpec
 
 
 class UsualTrainer:

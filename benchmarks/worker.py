@@ -47,13 +47,14 @@ class Job:
 def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, Any]]:
     """The step, the validation (returns how many images it took), and facts about the way."""
     # As a stage imports them: what the usual trainer needs beyond is its own affair.
-    from cifar_tricks.params import load_params
-    from cifar_tricks.variants import variants
+    from cifar_tricks.parameters.load import load_params
+    from cifar_tricks.parameters.variants import variants
 
     params = load_params()
-    from cifar_tricks.backbones import BACKBONES, used_backbone
-    from cifar_tricks.machine import choose_device, prepare
-    from cifar_tricks.recipe import BackboneSpec, Call, Recipe
+    from cifar_tricks.training.backbones import BACKBONES, used_backbone
+    from cifar_tricks.training.call import Call
+    from cifar_tricks.training.device import choose_device, prepare
+    from cifar_tricks.training.recipe import BackboneSpec, Recipe
 
     backbone = used_backbone()
     recipe = variants(params, "full", backbone=backbone)[job.key].recipe
@@ -76,8 +77,8 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
         torch.set_num_threads(job.threads)
     else:
         prepare(device, threads=job.threads, precision=job.precision)
-    from cifar_tricks.arrays import read_arrays
-    from cifar_tricks.data import TRAIN_FILE
+    from cifar_tricks.base.arrays import read_arrays
+    from cifar_tricks.training.images import TRAIN_FILE
 
     arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
 
@@ -98,8 +99,8 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
 
         step, name = fastest_step(recipe, device, compiled=job.way == "compiled")
         return step, lambda: 0, {"switches": name}
-    from cifar_tricks.data import make_training_data
-    from cifar_tricks.trainer import Trainer
+    from cifar_tricks.training.images import make_training_data
+    from cifar_tricks.training.trainer import Trainer
 
     weights, facts = None, {}
     if transfer:

@@ -41,7 +41,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Calls ``main`` with the command line's arguments, and exits as `exit_code` says."""
-    from cifar_tricks.errors import exit_code
-    from cifar_tricks.surroundings import settle
+    from cifar_tricks.base.errors import exit_code
+    from cifar_tricks.base.surroundings import settle
 
     sys.exit(exit_code(lambda: settle(stage=True)) or exit_code(lambda: main(sys.argv[1:])))

@@ -1,29 +1,31 @@
-"""Checks params.yaml and where the project lies before anything is downloaded or trained.
+"""Checks params.yaml before anything is downloaded or trained.
 
-Every other stage depends on the file written here, whose content never changes: it puts the check
-first in the graph, and a valid change of a parameter reruns nothing through it.
+It writes what the other stages depend on: a valid change of a parameter reruns nothing through
+``params.valid``, whose content never changes, and through the others only what it reaches.
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 
 def main(argv: list[str]) -> None:
-    """Writes ``data/params.valid``."""
-    from cifar_tricks.files import write_atomically
-    from cifar_tricks.params import load_params
-    from cifar_tricks.photo import check_photo
-    from cifar_tricks.place import check_place
+    """Writes ``data/params.valid``, ``data/study.json`` and ``data/recipes/<key>.json``."""
+    from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.signed_json import to_json
+    from cifar_tricks.data.photo import check_photo
+    from cifar_tricks.parameters.dependencies import recipes, study
+    from cifar_tricks.parameters.load import load_params
 
     params = load_params()
-    check_place()
     # The default is downloaded later.
     if params.visualize.image != type(params.visualize).model_fields["image"].default:
         check_photo(Path(params.visualize.image))
-    write_atomically(Path("data/params.valid"), b"params.yaml is valid\n")
+    folder = Path("data")
+    for key, content in recipes(params).items():
+        write_atomically(folder / "recipes" / f"{key}.json", to_json(content))
+    write_atomically(folder / "study.json", to_json(study(params)))
+    write_atomically(folder / "params.valid", b"params.yaml is valid\n")
 
 
 if __name__ == "__main__":

@@ -10,19 +10,19 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Fetch, decode and write all that comes from elsewhere, and say where it came from."""
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if argv:
         raise UserError(f"download takes no arguments, got {' '.join(argv)}")
     params = load_params()
 
-    from cifar_tricks.cifar10 import CIFAR10, write_split
-    from cifar_tricks.cifar10_decoding import decode
-    from cifar_tricks.fetch import fetch
-    from cifar_tricks.files import project_root, write_atomically
-    from cifar_tricks.photo_asset import fetch_photo
-    from cifar_tricks.pretrained import fetch_backbone
+    from cifar_tricks.base.files import project_root, write_atomically
+    from cifar_tricks.data.backbone_weights import fetch_backbone
+    from cifar_tricks.data.cifar10 import CIFAR10, write_split
+    from cifar_tricks.data.cifar10_archives import decode
+    from cifar_tricks.data.fetch import fetch
+    from cifar_tricks.data.photo_source import fetch_photo
 
     # No output, which DVC would delete before a run; shared with queued experiments' checkouts.
     downloads = project_root() / "data" / "downloads"

@@ -17,19 +17,19 @@ def main(argv: list[str]) -> None:
     Args:
         argv: nothing, or ``--partial``.
     """
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if argv not in ([], ["--partial"]):
         raise UserError(f"evaluate takes --partial or nothing, got {' '.join(argv)}")
     params = load_params()
 
-    from cifar_tricks import scores, scoring
-    from cifar_tricks.backbones import check_choice
-    from cifar_tricks.files import write_atomically
-    from cifar_tricks.results import read_study
-    from cifar_tricks.run_checks import check_complete
-    from cifar_tricks.runs import to_json
+    from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.signed_json import to_json
+    from cifar_tricks.evaluation import score_files, scoring, test_images
+    from cifar_tricks.evidence.study import read_study
+    from cifar_tricks.runs.checks import check_complete
+    from cifar_tricks.training.backbones import check_choice
 
     planned = scoring.planned_keys(params)
     if not argv:
@@ -40,13 +40,15 @@ def main(argv: list[str]) -> None:
     if missing := [key for key in planned if key not in keys]:
         print(f"not trained, so not scored: {', '.join(missing)}", flush=True)
     folder = Path("reports") / params.scale
-    scores.write_predictions(folder / "predictions.csv.gz", scoring.test_labels(params), scored)
-    scores.write_calibration(folder / "calibration.csv", scored)
-    write_atomically(folder / "metrics.json", to_json(scores.metrics(params, runs, scored)))
+    score_files.write_predictions(
+        folder / "predictions.csv.gz", test_images.test_labels(params), scored
+    )
+    score_files.write_calibration(folder / "calibration.csv", scored)
+    write_atomically(folder / "metrics.json", to_json(score_files.metrics(params, runs, scored)))
     # The pictures are drawn elsewhere, where the test file is out of reach.
     best = read_study(params).best
     shown = next((score for score in scored if best and score.key == best.key), scored[0])
-    scoring.write_examples(folder / "examples.safetensors", params, shown)
+    test_images.write_examples(folder / "examples.safetensors", params, shown)
 
 
 if __name__ == "__main__":

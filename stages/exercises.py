@@ -13,8 +13,8 @@ def main(argv: list[str]) -> None:
     Args:
         argv: no arguments.
     """
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if argv:
         raise UserError(f"exercises takes no arguments, got {' '.join(argv)}")
@@ -22,13 +22,12 @@ def main(argv: list[str]) -> None:
 
     from functools import partial
 
-    from cifar_tricks.exercise_figures import HEIGHT, draw_shift
-    from cifar_tricks.exercise_tables import FIGURE, FILE
-    from cifar_tricks.exercises import solve_all
-    from cifar_tricks.figure_style import save_figure
-    from cifar_tricks.files import write_atomically
-    from cifar_tricks.results import report_folder
-    from cifar_tricks.runs import to_json
+    from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.signed_json import to_json
+    from cifar_tricks.evidence.study import report_folder
+    from cifar_tricks.exercises.solve import FIGURE, FILE, solve_all
+    from cifar_tricks.figures.shift import HEIGHT, draw_shift
+    from cifar_tricks.figures.style import save_figure
 
     folder = report_folder(params)
     content = solve_all(params)

@@ -12,19 +12,19 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Writes ``reports/experiment/metrics.json`` and ``curves.csv``, and logs to MLflow."""
-    from cifar_tricks.params import load_params
-    from cifar_tricks.variants import variants
+    from cifar_tricks.parameters.load import load_params
+    from cifar_tricks.parameters.variants import variants
 
     params = load_params()
 
-    from cifar_tricks.files import write_atomically
-    from cifar_tricks.plot_tables import write_curves
-    from cifar_tricks.results import Result
-    from cifar_tricks.runs import to_json
-    from cifar_tricks.scores import metrics, summary
-    from cifar_tricks.scoring import score_variants
-    from cifar_tricks.store import find_store
-    from cifar_tricks.tracking import track_or_keep
+    from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.signed_json import to_json
+    from cifar_tricks.evaluation.score_files import metrics, summary
+    from cifar_tricks.evaluation.scoring import score_variants
+    from cifar_tricks.evidence.study import Result
+    from cifar_tricks.figures.plot_tables import write_curves
+    from cifar_tricks.tracking.store import find_store
+    from cifar_tricks.tracking.track import track_or_keep
 
     find_store()  # an address that is none is told before the work
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")

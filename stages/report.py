@@ -13,16 +13,16 @@ def main(argv: list[str]) -> None:
     Args:
         argv: no arguments.
     """
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if argv:
         raise UserError(f"report takes no arguments, got {' '.join(argv)}")
     params = load_params()
 
-    from cifar_tricks.predictions import read_predictions
-    from cifar_tricks.reporting import write_report
-    from cifar_tricks.results import read_study, report_folder
+    from cifar_tricks.evidence.predictions import read_predictions
+    from cifar_tricks.evidence.study import read_study, report_folder
+    from cifar_tricks.report.write import write_report
 
     study = read_study(params)
     folder = report_folder(params)

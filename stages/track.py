@@ -10,13 +10,13 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Logs what is not logged yet."""
-    from cifar_tricks.params import load_params
+    from cifar_tricks.parameters.load import load_params
 
     params = load_params()
 
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.registry import champion_uri, register
-    from cifar_tricks.tracking import track
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.tracking.registry import champion_uri, register
+    from cifar_tricks.tracking.track import track
 
     folder = Path("reports") / params.scale
     try:

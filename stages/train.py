@@ -9,15 +9,15 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Checks params.yaml before the slow imports."""
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if len(argv) != 1:
         raise UserError(f"train takes the key of a variant, got {' '.join(argv) or 'nothing'}")
     (key,) = argv
     params = load_params()
 
-    from cifar_tricks.study import train_variant
+    from cifar_tricks.runs.train import train_variant
 
     train_variant(params, key)
 

@@ -13,18 +13,18 @@ def main(argv: list[str]) -> None:
     Args:
         argv: no arguments.
     """
-    from cifar_tricks.errors import UserError
-    from cifar_tricks.params import load_params
+    from cifar_tricks.base.errors import UserError
+    from cifar_tricks.parameters.load import load_params
 
     if argv:
         raise UserError(f"visualize takes no arguments, got {' '.join(argv)}")
     params = load_params()
 
-    from cifar_tricks.figures import write_figures
-    from cifar_tricks.pictures import write_pictures
-    from cifar_tricks.plot_tables import write_plot_tables
-    from cifar_tricks.predictions import read_predictions
-    from cifar_tricks.results import read_study, report_folder
+    from cifar_tricks.evidence.predictions import read_predictions
+    from cifar_tricks.evidence.study import read_study, report_folder
+    from cifar_tricks.figures.pictures import write_pictures
+    from cifar_tricks.figures.plot_tables import write_plot_tables
+    from cifar_tricks.figures.write import write_figures
 
     study = read_study(params)
     folder = report_folder(params)

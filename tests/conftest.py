@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cifar_tricks.arrays import Arrays, content_hash, write_arrays
-from cifar_tricks.recipe import Call, NetSpec, Recipe
+from cifar_tricks.base.arrays import Arrays, content_hash, write_arrays
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.recipe import NetSpec, Recipe
 
 pytest_plugins = ["fault_table"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from conftest import ROOT, write_data
 from test_pipeline import write_backbone
 
-from cifar_tricks.params import load_params
-from cifar_tricks.variants import variants
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
 
 # Each of the README's commands finds what it names: two nets, three tricks, seeds 3 to 5 of `full`.
 PARAMS = """\

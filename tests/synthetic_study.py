@@ -9,16 +9,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.calibration import calibrate
-from cifar_tricks.files import write_atomically
-from cifar_tricks.outcome import Origin, Run, SeedResult
-from cifar_tricks.params import load_params
-from cifar_tricks.results import Study, read_study
-from cifar_tricks.runs import run_folder, seed_folder, to_json, write_history, write_run
-from cifar_tricks.schema import Params
-from cifar_tricks.scores import Score, metrics, write_calibration, write_predictions
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.evaluation.score import Score, calibrate
+from cifar_tricks.evaluation.score_files import metrics, write_calibration, write_predictions
+from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.runs.folders import run_folder, seed_folder, write_history, write_run
+from cifar_tricks.runs.run import Origin, Run, SeedResult
+from cifar_tricks.training.backbones import used_backbone
 
 NUM_TEST_IMAGES = 200
 ORIGIN = Origin(device="cpu", device_name="test processor", torch="2.0", engine=1, code="cd" * 32)

@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cifar_tricks.streams import Step, Stream
+from cifar_tricks.training.streams import Step, Stream
 
 
 class Tape(TorchDispatchMode):

@@ -14,12 +14,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar_tricks.activation_figures import plan_pictures
-from cifar_tricks.attribution_figures import overlay
-from cifar_tricks.figure_style import save_figure
-from cifar_tricks.markdown import Markdown, render
-from cifar_tricks.tile_figures import colour_filters, gray_maps
-from cifar_tricks.views import Attribution, Examples, NetView, Views
+from cifar_tricks.figures.draw_activations import plan_pictures
+from cifar_tricks.figures.draw_grad_cam import overlay
+from cifar_tricks.figures.style import save_figure
+from cifar_tricks.figures.tiles import colour_filters, gray_maps
+from cifar_tricks.figures.views import Attribution, Examples, NetView, Views
+from cifar_tricks.report.markdown import Markdown, render
 
 
 def make_view(
@@ -221,6 +221,6 @@ def test_the_section_of_the_report() -> None:
 
 
 def test_drawing_does_not_load_torch() -> None:
-    modules = "cifar_tricks.activation_figures, cifar_tricks.photo"
+    modules = "cifar_tricks.figures.draw_activations, cifar_tricks.data.photo"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     run([sys.executable, "-c", code], check=True)

@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from cifar_tricks.activations import IMAGENET, SHOWN, view_example, view_photo
-from cifar_tricks.attribution import attribute, grad_cam, split_net
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.data import Normalisation
-from cifar_tricks.errors import UserError
-from cifar_tricks.layers import check_layers, layer_outputs
-from cifar_tricks.models import ConvNet
-from cifar_tricks.recipe import Call, NetSpec
-from cifar_tricks.viewing import ImageNetView, make_views
-from cifar_tricks.views import Examples, Views
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.figures.activations import IMAGENET, SHOWN, view_example, view_photo
+from cifar_tricks.figures.grad_cam import attribute, grad_cam, split_net
+from cifar_tricks.figures.layers import check_layers, layer_outputs
+from cifar_tricks.figures.pictures import ImageNetView, make_views
+from cifar_tricks.figures.views import Examples, Views
+from cifar_tricks.training.backbones import BACKBONES
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.nets import ConvNet
+from cifar_tricks.training.recipe import NetSpec
 
 CPU = torch.device("cpu")
 NORMALISATION = Normalisation(mean=(125.0, 123.0, 114.0), std=(63.0, 62.0, 67.0))

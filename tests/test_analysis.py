@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT
 from synthetic_study import make_study
 
-from cifar_tricks.analysis import pool, sensitivity_family, tricks_family
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.comparisons import COLUMNS, comparison_table, to_csv, to_latex
-from cifar_tricks.interactions import factorials
-from cifar_tricks.predictions import read_predictions, right_answers
-from cifar_tricks.results import Study
-from cifar_tricks.sampling import near_duplicates, optimism, score_images
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.evidence.comparisons import COLUMNS, comparison_table, to_csv, to_latex
+from cifar_tricks.evidence.effects import pool, sensitivity_family, tricks_family
+from cifar_tricks.evidence.factorials import factorials
+from cifar_tricks.evidence.predictions import read_predictions, right_answers
+from cifar_tricks.evidence.sampling import near_duplicates, optimism, score_images
+from cifar_tricks.evidence.study import Study
 
 SEEDS = tuple(range(8))
 COMBINE = "{both: {model: model1, tricks: {augment: {}, leaky_relu: {negative_slope: 0.1}}}}"

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from cifar_tricks import arithmetic
-from cifar_tricks.arithmetic import ReceptiveField, kernel_sizes, output_size, same_padding
+from cifar_tricks.training import arithmetic
+from cifar_tricks.training.arithmetic import ReceptiveField, kernel_sizes, output_size, same_padding
 
 many = settings(max_examples=1000, deadline=None)
 sizes, counts = st.integers(1, 80), st.integers(1, 40)
@@ -196,7 +196,9 @@ def test_what_has_no_answer_is_an_error(call, message: str) -> None:  # type: ig
 
 
 def test_nothing_slow_is_imported() -> None:
-    code = "import sys, cifar_tricks.arithmetic; print({'torch', 'numpy'} & {*sys.modules})"
+    code = (
+        "import sys, cifar_tricks.training.arithmetic; print({'torch', 'numpy'} & {*sys.modules})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifar_tricks.arrays import read_arrays, write_arrays
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import read_arrays, write_arrays
+from cifar_tricks.base.errors import UserError
 
 ARRAYS = {"b": np.arange(12, dtype=np.int64).reshape(3, 4), "a": np.ones(5, dtype=np.float32)}
 

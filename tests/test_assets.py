@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from cifar_tricks import http_source
-from cifar_tricks.assets import Asset, Http, Npm, Source, Via
-from cifar_tricks.errors import UserError
-from cifar_tricks.fetch import BY_HAND, fetch
-from cifar_tricks.transport import Limits, Progress
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data import http_source
+from cifar_tricks.data.assets import Asset, Http, Npm, Source, Via
+from cifar_tricks.data.fetch import BY_HAND, fetch
+from cifar_tricks.data.transport import Limits, Progress
 
 CONTENT = bytes(range(256)) * 400
 NUM_BYTES = len(CONTENT)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_tricks.augmentation import augment_batch, crop_and_flip
+from cifar_tricks.training.augmentation import augment_batch, crop_and_flip
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -16,18 +16,18 @@ from test_analysis import predictions
 from test_study import small_params, write_data
 
 from cifar_tricks.__main__ import run as command
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.champion import write_champion
-from cifar_tricks.classifier import load_classifier
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.registry import catch_up, champion_uri, register, registered_name
-from cifar_tricks.results import read_study
-from cifar_tricks.runs import read_run
-from cifar_tricks.store import find_store
-from cifar_tricks.store_file import registered_version
-from cifar_tricks.study import train_variant
-from cifar_tricks.tracking import track
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.evaluation.classifier import load_classifier
+from cifar_tricks.evidence.study import read_study
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.report.champion import write_champion
+from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.train import train_variant
+from cifar_tricks.tracking.registry import catch_up, champion_uri, register, registered_name
+from cifar_tricks.tracking.store import find_store
+from cifar_tricks.tracking.store_file import registered_version
+from cifar_tricks.tracking.track import track
 
 FOLDER = Path("reports/quick/champion")
 

@@ -34,7 +34,7 @@ def test_a_clone_with_line_ends_of_windows_has_equal_bytes(tmp_path: Path, eol: 
     for line in git("ls-files", "--stage", "-z", folder=clone).split("\0")[:-1]:
         about, _, path = line.partition("\t")
         blobs[path] = about.split()[1]
-    assert len(blobs) > 500 and "src/cifar_tricks/page.py" in blobs
+    assert len(blobs) > 500 and "src/cifar_tricks/report/page/write.py" in blobs
     names = "\n".join(blobs)
     hashed = subprocess.run(
         ["git", "-C", str(clone), "hash-object", "--no-filters", "--stdin-paths"],
@@ -61,7 +61,7 @@ def test_a_strict_or_an_open_umask_changes_no_hash(tmp_path: Path, umask: int) -
     script = (
         "import sys; sys.path.insert(0, 'src')\n"
         "from pathlib import Path\n"
-        "from cifar_tricks.files import write_atomically\n"
+        "from cifar_tricks.base.files import write_atomically\n"
         "write_atomically(Path('out/one'), b'1')\n"
     )
     (tmp_path / "stage.py").write_text(script.replace("'src'", repr(str(ROOT / "src"))))

@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_tricks import cifar10, cifar10_decoding, photo_asset, pretrained
-from cifar_tricks.archives import BadArchive, load_array_pickle, read_members
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.assets import Asset, Http, Source
-from cifar_tricks.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
-from cifar_tricks.cifar10_decoding import decode
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data import backbone_weights, cifar10, cifar10_archives, photo_source
+from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
+from cifar_tricks.data.assets import Asset, Http, Source
+from cifar_tricks.data.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
+from cifar_tricks.data.cifar10_archives import decode
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH_IMAGES = 4
@@ -285,7 +285,7 @@ def test_a_written_split_reads_back_with_its_hashes(
 
 def test_writing_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, numpy as np; from cifar_tricks.cifar10 import write_split\n"
+        "import sys, pathlib, numpy as np; from cifar_tricks.data.cifar10 import write_split\n"
         "images = np.arange(4 * 3072, dtype=np.int64).astype(np.uint8).reshape(4, 3, 32, 32)\n"
         "print(write_split(pathlib.Path(sys.argv[1]), images, np.arange(4))['sha256'])"
     )
@@ -337,17 +337,19 @@ def workspace(splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.Monk
         via=Http(url="http://no-such-host.invalid/"),
     )
     monkeypatch.setattr(cifar10, "CIFAR10", Asset(name="cifar10", sources=(source,)))
-    monkeypatch.setattr(cifar10_decoding, "decode", partial(decode_small, splits=splits))
+    monkeypatch.setattr(cifar10_archives, "decode", partial(decode_small, splits=splits))
     nowhere = Http(url="http://127.0.0.1:9/nobody-listens")
     backbones = {
         name: Asset(name=name, sources=(replace(asset.sources[0], via=nowhere),))
-        for name, asset in pretrained.WEIGHTS.items()
+        for name, asset in backbone_weights.WEIGHTS.items()
     }
     monkeypatch.setattr(
-        pretrained, "fetch_backbone", partial(pretrained.fetch_backbone, assets=backbones)
+        backbone_weights,
+        "fetch_backbone",
+        partial(backbone_weights.fetch_backbone, assets=backbones),
     )
-    photo = replace(photo_asset.PHOTO, sources=photo_asset.PHOTO.sources[1:])
-    monkeypatch.setattr(photo_asset, "fetch_photo", partial(photo_asset.fetch_photo, asset=photo))
+    photo = replace(photo_source.PHOTO, sources=photo_source.PHOTO.sources[1:])
+    monkeypatch.setattr(photo_source, "fetch_photo", partial(photo_source.fetch_photo, asset=photo))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
     monkeypatch.syspath_prepend(str(ROOT / "stages"))
     (tmp_path / "checkout").mkdir()

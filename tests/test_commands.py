@@ -41,7 +41,7 @@ def test_help_has_a_line_for_each_command_and_imports_nothing_large() -> None:
 def test_every_command_takes_its_options(name: str) -> None:
     """Its `-h` lists them, and they are the arguments of its function."""
     _, target, options = COMMANDS[name]
-    module, function = target.split(".")
+    module, _, function = target.rpartition(".")
     parameters = inspect.signature(getattr(import_module(f"cifar_tricks.{module}"), function))
     assert {option.lstrip("-").replace("-", "_") for option, _ in options} == set(
         parameters.parameters

@@ -7,9 +7,9 @@ from conftest import CPU, make_images, make_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.data import Images, Normalisation, make_training_data, split_indices
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.training.images import Images, Normalisation, make_training_data, split_indices
 
 
 @settings(max_examples=50, deadline=None)

@@ -14,7 +14,7 @@ from conftest import ROOT
 from test_assets import FAULTS, NUM_BYTES, Server, asset, server, source  # noqa: F401
 
 from cifar_tricks import doctor
-from cifar_tricks.assets import Http, Npm, Wheel
+from cifar_tricks.data.assets import Http, Npm, Wheel
 from cifar_tricks.doctor import findings_of, hosts, machine, tracking
 from cifar_tricks.doctor.finding import NOTE, OK, TODO
 

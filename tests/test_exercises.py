@@ -22,19 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from cifar_tricks import exercise_tables
-from cifar_tricks.arrays import write_arrays
-from cifar_tricks.errors import UserError
-from cifar_tricks.exercises import original_exercises, solve, solve_all
-from cifar_tricks.hand_convolution import convolve
-from cifar_tricks.markdown import render
-from cifar_tricks.models import build_net, num_parameters
-from cifar_tricks.net_layers import describe_net, net_layers
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Call, NetSpec
-from cifar_tricks.reporting import TABLES
-from cifar_tricks.schema import Params
-from cifar_tricks.shift_experiment import (
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.exercises.by_hand import convolve
+from cifar_tricks.exercises.net_layers import describe_net, net_layers
+from cifar_tricks.exercises.shift_experiment import (
     AVERAGE,
     BLURRED,
     LAYERS,
@@ -47,8 +39,17 @@ from cifar_tricks.shift_experiment import (
     measure_shifts,
     summarise,
 )
-from cifar_tricks.solutions import Exercise
-from cifar_tricks.variants import variants
+from cifar_tricks.exercises.solutions import Exercise
+from cifar_tricks.exercises.solve import original_exercises, solve, solve_all
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.report import exercises
+from cifar_tricks.report.markdown import render
+from cifar_tricks.report.write import TABLES
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.nets import build_net, num_parameters
+from cifar_tricks.training.recipe import NetSpec
 from exercises import main
 
 FOLDER = Path("reports/small")
@@ -312,7 +313,7 @@ def write_net(params: Params, *, filters: float = 1.0) -> None:
 
 
 def section() -> str:
-    content = exercise_tables.read_exercises(FOLDER)
+    content = exercises.read_exercises(FOLDER)
     tables = {function.__name__: function for function in TABLES}
     return render("exercises.md.j2", {"exercises": content, **tables})
 

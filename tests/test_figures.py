@@ -13,25 +13,25 @@ import pytest
 from PIL import Image
 from synthetic_study import NUM_TEST_IMAGES, make_study
 
-from cifar_tricks.chart_files import light_theme, write_chart
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.curves import mean_curve, read_curves
-from cifar_tricks.errors import UserError
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.figures import (
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.charts.study import effect_charts, ladder_chart
+from cifar_tricks.charts.vega_lite import trick_colours
+from cifar_tricks.evidence.curves import mean_curve, read_curves
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.predictions import read_predictions
+from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.figures.chart_files import light_theme, write_chart
+from cifar_tricks.figures.plot_tables import write_plot_tables
+from cifar_tricks.figures.write import (
     LOSS_LIMIT,
     augmentation_results,
     curves_figure,
     plan_figures,
     write_figures,
 )
-from cifar_tricks.page_charts import trick_colours
-from cifar_tricks.plot_tables import write_plot_tables
-from cifar_tricks.predictions import read_predictions
-from cifar_tricks.reporting import write_report
-from cifar_tricks.results import Study, read_study
-from cifar_tricks.runs import read_run, run_folder, seed_folder, write_history, write_run
-from cifar_tricks.study_charts import effect_charts, ladder_chart
+from cifar_tricks.report.write import write_report
+from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, write_history, write_run
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 FOLDER = Path("reports/small")
 HOLES = {("model1-augment", 1)}

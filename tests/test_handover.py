@@ -13,22 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_study import edit, workplace  # noqa: F401
 
-from cifar_tricks import collecting, recording, share
 from cifar_tricks.__main__ import run as command
-from cifar_tricks.answers import from_answers, to_answers
-from cifar_tricks.arithmetic import output_size
-from cifar_tricks.calibration import calibrate
-from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.handover import read_record, unknown_name
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import MOVED, Call
-from cifar_tricks.recording import record_seeds
-from cifar_tricks.resume import code_hash, source_hash
-from cifar_tricks.runs import HISTORY, read_history, read_run, record_file, signed, to_json
-from cifar_tricks.scores import Score
-from cifar_tricks.scoring import score_variants
-from cifar_tricks.study import claimed, plan, train_missing, train_variant
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.base.errors import Interrupted, UserError
+from cifar_tricks.base.signed_json import signed, to_json
+from cifar_tricks.base.sources import source_hash
+from cifar_tricks.commands import page, share
+from cifar_tricks.commands import record as recording
+from cifar_tricks.commands.record import record_seeds
+from cifar_tricks.evaluation.score import Score, calibrate, from_answers, to_answers
+from cifar_tricks.evaluation.scoring import score_variants
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.runs.finished import unknown_name
+from cifar_tricks.runs.folders import HISTORY, read_history, read_run, record_file
+from cifar_tricks.runs.records import read_record
+from cifar_tricks.runs.seed import claimed, code_hash
+from cifar_tricks.runs.train import plan, train_missing, train_variant
+from cifar_tricks.training.arithmetic import output_size
+from cifar_tricks.training.call import MOVED, Call
 
 KEY = "model2-dropout"
 RECORD = record_file("quick", KEY, 0)
@@ -69,7 +71,7 @@ def test_a_record_that_was_taken_over_does_not_stop_an_interrupted_training(
 ) -> None:
     """Its curves grow where those of the record were."""
     params = load_params()
-    collecting.collect(params, KEY)  # leaves what it took over in resume/
+    page.collect(params, KEY)  # leaves what it took over in resume/
     edit("records: use", "records: ignore")
     params, answers = load_params(), iter([False, False, True])
     planned = plan(params, KEY, [0])
@@ -166,7 +168,7 @@ def test_a_name_on_record_outlives_a_move_of_its_code(monkeypatch: pytest.Monkey
     call = Call("cifar_tricks.features.frozen_features", {"cache_gb": 1.0})
     recipe = planned_variants("full", None)["transfer-resnet18"].recipe
     before = code_hash(recipe)
-    monkeypatch.setitem(MOVED, call.target, "cifar_tricks.arithmetic.output_size")
+    monkeypatch.setitem(MOVED, call.target, "cifar_tricks.training.arithmetic.output_size")
     assert call.resolve() is output_size
     # Only what the hash covers has changed, not what is written of the recipe.
     assert asdict(call)["target"] == "cifar_tricks.features.frozen_features"
@@ -179,8 +181,8 @@ def test_a_name_on_record_outlives_a_move_of_its_code(monkeypatch: pytest.Monkey
 def test_the_hash_of_no_source_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no source of anything in "):
         source_hash(["torch.nn"])
-    monkeypatch.setattr("cifar_tricks.resume.PACKAGE", tmp_path / "cifar_tricks")
-    with pytest.raises(RuntimeError, match=r"no source of cifar_tricks\.models, .*study in "):
+    monkeypatch.setattr("cifar_tricks.base.sources.PACKAGE", tmp_path / "cifar_tricks")
+    with pytest.raises(RuntimeError, match=r"no source of cifar_tricks\.runs\.train, .*nets in "):
         code_hash(planned_variants("quick", None)["model1-baseline"].recipe)
 
 
@@ -227,7 +229,7 @@ def test_what_the_pipeline_trained_is_recorded_without_training(
     params = load_params()
     train_variant(params, KEY)
     (score,) = score_variants(params, [KEY])[1]
-    monkeypatch.setattr("cifar_tricks.study.train_seeds", None)
+    monkeypatch.setattr("cifar_tricks.runs.train.train_seeds", None)
     record_seeds(params, KEY, [0])
     record = read_record(RECORD)
     assert record.answers == to_answers(score)
@@ -249,11 +251,11 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     params = load_params()
     record_seeds(params, KEY, [2])
     with monkeypatch.context() as patch:
-        patch.setattr("cifar_tricks.study.train_seeds", None)
-        assert collecting.collect(params, KEY) == 2
+        patch.setattr("cifar_tricks.runs.train.train_seeds", None)
+        assert page.collect(params, KEY) == 2
         assert list(read_run("quick", KEY).seeds) == [0, 2]
         before = Path("runs/quick", KEY, "run.json").stat().st_mtime_ns
-        assert collecting.collect(params, KEY) == 2
+        assert page.collect(params, KEY) == 2
         assert Path("runs/quick", KEY, "run.json").stat().st_mtime_ns == before
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [True, False]
@@ -262,10 +264,10 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     shutil.rmtree(folder)
     RECORD.rename("kept.json")
     record_seeds(params, KEY, [0])
-    assert collecting.collect(params, KEY) == 2
+    assert page.collect(params, KEY) == 2
     origins = [result.origin for result in read_run("quick", KEY).seeds.values()]
     assert [origin.recorded for origin in origins] == [False, False]
-    assert collecting.collect(params, "model1-adam") == 0
+    assert page.collect(params, "model1-adam") == 0
     assert not Path("runs/quick/model1-adam").exists()
     assert not list(Path("resume").glob("model1-adam*"))
 

@@ -75,8 +75,8 @@ def test_a_stage_by_hand(project: Path, python: str) -> None:
 
 @needs_venv
 def test_the_door_needs_no_shell_of_the_user(project: Path) -> None:
-    program = "import subprocess, sys; from cifar_tricks.environment import use_own_interpreter;"
-    program += "use_own_interpreter(); from cifar_tricks.commands import DVC;"
+    program = "import subprocess, sys; from cifar_tricks.commands.setup import use_own_interpreter;"
+    program += "use_own_interpreter(); from cifar_tricks.commands.processes import DVC;"
     program += "sys.exit(subprocess.call([*DVC, 'repro', '--force', '--single-item', 'check']))"
     more = {"PYTHONPATH": str(project / "src"), "PATH": "/usr/bin:/bin"}
     run(project, sys.executable, "-c", program, SHELL="/bin/false", **more)

@@ -17,11 +17,11 @@ from conftest import ROOT
 from playwright.sync_api import Page, expect
 from synthetic_study import make_study
 
-from cifar_tricks import ui
-from cifar_tricks.curves import mean_curve, read_curves
-from cifar_tricks.results import Study
-from cifar_tricks.runs import to_json
-from cifar_tricks.tracking import track
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.commands import ui
+from cifar_tricks.evidence.curves import mean_curve, read_curves
+from cifar_tricks.evidence.study import Study
+from cifar_tricks.tracking.track import track
 
 MILLISECONDS = 60_000  # a page takes a few seconds, more on a busy machine
 DIVERGED = "narrow-augment"

@@ -7,11 +7,12 @@ import torch
 from conftest import CPU, ROOT, make_recipe
 from torch import nn
 
-from cifar_tricks.models import build_net, is_monotonic, load_weights, num_parameters
-from cifar_tricks.net_layers import net_layers
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Call, NetSpec
-from cifar_tricks.variants import variants
+from cifar_tricks.exercises.net_layers import net_layers
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.nets import build_net, is_monotonic, load_weights, num_parameters
+from cifar_tricks.training.recipe import NetSpec
 
 VARIANTS = variants(load_params(ROOT / "params.yaml"), "full")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from test_doctor import NO_NETWORK
 from test_study import small_params
 
-from cifar_tricks.arrays import write_arrays
+from cifar_tricks.base.arrays import write_arrays
 
 NOTEBOOK = ROOT / "notebooks/train.ipynb"
 # IPython's own: a line of the shell with Python's values in it; what a cell ends with is shown.

@@ -11,16 +11,15 @@ from conftest import ROOT
 from synthetic_study import make_study
 from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
 
-from cifar_tricks import speed
-from cifar_tricks.analysis import tricks_family
-from cifar_tricks.files import write_atomically
-from cifar_tricks.interval_charts import Row as ChartRow
-from cifar_tricks.interval_charts import common_domain, interval_chart
-from cifar_tricks.page import embed
-from cifar_tricks.page_tables import html_table
-from cifar_tricks.reporting import write_report
-from cifar_tricks.results import Study
-from cifar_tricks.statistics import Interval
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
+from cifar_tricks.evidence.effects import tricks_family
+from cifar_tricks.evidence.statistics import Interval
+from cifar_tricks.evidence.study import Study
+from cifar_tricks.report import speed
+from cifar_tricks.report.page.html import html_table
+from cifar_tricks.report.page.write import embed
+from cifar_tricks.report.write import write_report
 
 FOLDER = Path("reports/small")
 WHOLE = {"combine": COMBINE, "factorial": FACTORIAL, "sensitivity": SENSITIVITY}
@@ -116,8 +115,8 @@ def test_the_overview_holds_the_numbers_of_the_analysis(page: str) -> None:
         dict(zip(Page(page).rows["t-overview"][0], row, strict=True))
         for row in Page(page).rows["t-overview"][1:]
     ]
-    from cifar_tricks.params import load_params
-    from cifar_tricks.results import read_study
+    from cifar_tricks.evidence.study import read_study
+    from cifar_tricks.parameters.load import load_params
 
     family = tricks_family(read_study(load_params()), predictions())
     shown = {(row["net"], row["trick"]): row for row in with_names}

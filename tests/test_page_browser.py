@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from synthetic_study import make_study
 from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
 
-from cifar_tricks.reporting import write_report
+from cifar_tricks.report.write import write_report
 
 
 @pytest.fixture(scope="module")

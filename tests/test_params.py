@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
 
 TEXT = one_line_lists((ROOT / "params.yaml").read_text())
 
@@ -96,7 +96,10 @@ MISTAKES = {
     "    resnet18:\n": ("    resnet81:\n", ["visualize.layers", "resnet18?"]),
     "filters: [14,": ("filters: [-14,", ["visualize.layers.resnet18.filters.0 = -14"]),
     "      last: layer4\n": ("", ["visualize.layers.resnet18.last is missing"]),
-    "stacked:\n    model: model1": ("stacked:\n    model: model2", ["improve.stacked", "combine"]),
+    "stacked:\n    model: model1": (
+        "stacked:\n    model: reference",
+        ["improve.stacked.model = reference", "valid: model1, model2"],
+    ),
 }
 
 

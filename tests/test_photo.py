@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from torchvision.transforms import v2
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.photo import MAX_PIXELS, check_photo, crop_square, read_photo
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data.photo import MAX_PIXELS, check_photo, crop_square, read_photo
 
 # How a picture of each EXIF orientation lies in its file. Source: CIPA DC-008 (Exif 2.32), 4.6.4.
 TURNED_BACK = {

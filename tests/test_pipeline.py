@@ -1,6 +1,5 @@
 """The graph on a real DVC repository: what runs again after which change, and experiments."""
 
-import ast
 import contextlib
 import copy
 import json
@@ -25,14 +24,18 @@ from conftest import ROOT, write_data
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cifar_tricks.arrays import write_arrays
-from cifar_tricks.files import hash_file, write_atomically
-from cifar_tricks.params import load_params
-from cifar_tricks.repro import AFTERWARDS, seconds, share, sort_lock
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.files import hash_file, write_atomically
+from cifar_tricks.commands.jobs import seconds, split_work
+from cifar_tricks.commands.repro import AFTERWARDS, sort_lock
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import stage_name, variants
 from cifar_tricks.tricks import trick_names
-from cifar_tricks.variants import stage_name, variants
 
-PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PIPELINE = {
+    name: stage.get("do", stage)  # of foreach
+    for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()
+}
 PARAMS = """\
 scale: quick  # a comment
 model: model1
@@ -302,13 +305,6 @@ def test_an_experiment_changes_one_line_of_the_parameters(change: str, tmp_path:
     assert shown.stdout == "1\t1\tparams.yaml\n"
 
 
-def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
-    repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
-    ran = repository.repro()
-    assert ran & TRAININGS == LEAKY
-    assert {"check", "evaluate", "report", "track"} <= ran
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -496,15 +492,6 @@ def test_a_wrong_parameter_stops_everything_at_once(repository: Repository) -> N
 READ_TEST_IMAGES = {"evaluate", "experiment"}
 
 
-def test_only_two_stages_can_reach_the_test_images() -> None:
-    scoring = ROOT / "src/cifar_tricks/scoring.py"
-    file = "data/cifar10/test.safetensors"
-    for name, stage in PIPELINE.items():
-        reaches = scoring in imported_modules(ROOT / stage["cmd"].split()[1], set())
-        assert reaches == (name in READ_TEST_IMAGES), name
-        assert (file in stage.get("deps", [])) == (name in READ_TEST_IMAGES), name
-
-
 def test_all_other_stages_do_without_the_test_images(repository: Repository) -> None:
     (repository.folder / "data/cifar10/test.safetensors").unlink()
     commands = [
@@ -582,34 +569,6 @@ def test_queued_experiments(repository: Repository) -> None:
     assert (repository.folder / "mlflow.db").exists()
 
 
-def test_a_new_trick_is_one_file_and_one_line(repository: Repository) -> None:
-    (repository.folder / "src/cifar_tricks/tricks/gelu.py").write_text(
-        '"""GELU in place of ReLU."""\n\n'
-        "from dataclasses import replace\n\n"
-        "from cifar_tricks.recipe import Call, Recipe\n"
-        "from cifar_tricks.tricks import Trick\n\n\n"
-        "class GELU(Trick):\n"
-        '    """Source: Hendrycks & Gimpel (2016)."""\n\n'
-        "    def apply(self, recipe: Recipe) -> Recipe:\n"
-        '        """Returns the recipe with ``torch.nn.GELU``."""\n'
-        '        net = replace(recipe.net, activation=Call("torch.nn.GELU"))\n'
-        "        return replace(recipe, net=net)\n"
-    )
-    repository.edit(
-        "  leaky_relu: {negative_slope: 0.1}\n", "  leaky_relu: {negative_slope: 0.1}\n  gelu: {}\n"
-    )
-    ran = repository.repro()
-    # `improve` and `combine` may use any trick and so depend on the whole folder.
-    assert ran & {*TRAININGS, "train@model1-gelu", "train@model2-gelu"} == {
-        "train@model1-gelu",
-        "train@model2-gelu",
-        "improve@best",
-        "combine@both",
-    }
-    report = (repository.folder / "reports/quick/report.md").read_text()
-    assert "gelu" in report
-
-
 def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
     """What one machine put on record, another takes over, to the same figures."""
     folder, key = repository.folder, "model2-leaky_relu"
@@ -617,11 +576,11 @@ def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
         folder / "reports/quick" / name for name in ("metrics.json", "predictions.csv.gz")
     )
     before = metrics.read_bytes(), predictions.read_bytes()
-    share = (
+    split_work = (
         "import sys; sys.path.insert(0, 'src'); from cifar_tricks import recording;"
         f"sys.exit(recording.main(['{key}', '0']))"
     )
-    repository.run(sys.executable, "-c", share)
+    repository.run(sys.executable, "-c", split_work)
     shutil.rmtree(folder / "resume")
     command = ("dvc", "repro", "--force", "--single-item", f"train@{key}")
     output = repository.run(*command)
@@ -636,79 +595,95 @@ def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
     assert (metrics.read_bytes(), predictions.read_bytes()) == before
 
 
-def imported_modules(path: Path, seen: set[Path]) -> set[Path]:
-    """Files of this project that a Python file imports, directly or not, itself included."""
-    if path in seen:
-        return seen
-    seen.add(path)
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            for base in (ROOT / "src", ROOT / "stages"):
-                candidates = [base.joinpath(*parts).with_suffix(".py")]
-                candidates.append(base.joinpath(*parts, "__init__.py"))
-                for candidate in candidates:
-                    # The package's own file holds a docstring only.
-                    if (
-                        candidate.exists()
-                        and candidate.parent.name + candidate.name != "cifar_tricks__init__.py"
-                    ):
-                        imported_modules(candidate, seen)
-    return seen
-
-
-# Modules that these stages reach by an import path in a recipe.
-CALLED = {
-    "engine": ("augmentation",),
-    "transfer": ("transfer", "features"),
-    "evaluate": ("transfer",),
-}
-
-
-def test_the_modules_that_a_recipe_names_are_known() -> None:
-    known = variants(load_params(ROOT / "params.yaml"))
-    engine = {Path(path).stem for path in PIPELINE["engine"]["deps"]}
-    for variant in known.values():
-        calls = [*variant.recipe.calls(), *variant.recipe.batch_transforms]
-        targets = {call.target for call in calls if call.target.startswith("cifar_tricks.")}
-        named = {name.split(".")[1] for name in targets}
-        assert named <= engine | set(CALLED.get(variant.group, ())) | {"tricks"}, variant.key
-
-
-@pytest.mark.parametrize("stage", PIPELINE)
-def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
-    script = ROOT / PIPELINE[stage]["cmd"].split()[1]
-    paths = imported_modules(script, set())
-    for name in CALLED.get(stage, ()):
-        paths |= imported_modules(ROOT / f"src/cifar_tricks/{name}.py", set())
-    training = imported_modules(ROOT / "stages/train.py", set())
-    declared = set(PIPELINE[stage]["deps"])
-    if stage == "engine":
-        paths |= training
-    elif "data/engine.txt" in declared:
-        paths -= training  # through the stage `engine`
-    needed = {str(path.relative_to(ROOT)) for path in paths}
-    if "src/cifar_tricks/tricks" in declared:
-        needed = {path for path in needed if not path.startswith("src/cifar_tricks/tricks/")}
-    assert needed <= declared, f"{stage} misses {sorted(needed - declared)}"
-    code = {path for path in declared if path.endswith(".py") and "/tricks/" not in path}
-    assert code <= needed, f"{stage} does not need {sorted(code - needed)}"
-
-
 def test_every_trick_file_is_used_and_every_variant_has_a_stage() -> None:
     params = load_params(ROOT / "params.yaml")
     used = {trick for variant in variants(params).values() for trick in variant.tricks}
     assert used == set(trick_names())
     trainings = list(variants(params).values())
-    shares = share(trainings, 3)
+    shares = split_work(trainings, 3)
     assert sorted(name for part in shares for name in part) == sorted(map(stage_name, trainings))
     # The transfer net once outweighed all others, and all but one process had nothing to do.
     expected = {stage_name(variant): seconds(variant) for variant in trainings}
     work = [sum(expected[name] for name in part) for part in shares]
     assert max(work) < 1.1 * min(work)
-    assert len(share(trainings, 100)) == len(trainings)
+    assert len(split_work(trainings, 100)) == len(trainings)
+
+
+def changed(repository: Repository) -> set[str]:
+    """What `dvc status` names, before anything runs."""
+    return set(json.loads(repository.run("dvc", "status", "--json")))
+
+
+def touch(repository: Repository, path: str) -> None:
+    """Edits a source so that it does the same."""
+    with (repository.folder / "src/cifar_tricks" / path).open("a") as file:
+        file.write("# edited\n")
+
+
+def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
+    repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
+    assert changed(repository) == {"check", *LEAKY}
+    ran = repository.repro()
+    assert ran & TRAININGS == LEAKY
+    assert {"check", "evaluate", "report", "track"} <= ran
+
+
+def test_a_net_retrains_what_is_made_of_it(repository: Repository) -> None:
+    repository.edit("model2: {filters: [4]", "model2: {filters: [5]")
+    assert changed(repository) & TRAININGS == {
+        "train@model2-baseline",
+        "train@model2-augment",
+        "train@model2-leaky_relu",
+        "combine@both",
+        "sensitivity@batch_8",
+    }
+
+
+def test_an_edit_of_code_retrains_what_runs_it(repository: Repository) -> None:
+    touch(repository, "report/page/write.py")
+    touch(repository, "evidence/statistics.py")
+    assert changed(repository) == {
+        "champion",
+        "evaluate",
+        "exercises",
+        "experiment",
+        "report",
+        "visualize",
+    }
+    touch(repository, "transfer/net.py")
+    assert changed(repository) & TRAININGS == {"transfer"}
+    touch(repository, "training/loop.py")
+    assert changed(repository) >= TRAININGS
+
+
+WITH_COPIES = {"train@model1-augment", "train@model2-augment", "improve@best"}
+
+
+def test_a_change_of_the_copies_retrains_what_trains_with_them(repository: Repository) -> None:
+    touch(repository, "tricks/augment.py")
+    assert repository.repro() & TRAININGS == WITH_COPIES
+    repository.edit("augment: {padding: 4", "augment: {padding: 3")
+    assert repository.repro() & TRAININGS == WITH_COPIES
+
+
+def test_a_new_trick_is_one_file_and_one_line(repository: Repository) -> None:
+    (repository.folder / "src/cifar_tricks/tricks/gelu.py").write_text(
+        '"""GELU in place of ReLU."""\n\n'
+        "from dataclasses import replace\n\n"
+        "from cifar_tricks.tricks import Call, Recipe, Trick\n\n\n"
+        "class GELU(Trick):\n"
+        '    """Source: Hendrycks & Gimpel (2016)."""\n\n'
+        "    def apply(self, recipe: Recipe) -> Recipe:\n"
+        '        """Returns the recipe with ``torch.nn.GELU``."""\n'
+        '        net = replace(recipe.net, activation=Call("torch.nn.GELU"))\n'
+        "        return replace(recipe, net=net)\n"
+    )
+    repository.edit(
+        "  leaky_relu: {negative_slope: 0.1}\n", "  leaky_relu: {negative_slope: 0.1}\n  gelu: {}\n"
+    )
+    ran = repository.repro()
+    new = {"train@model1-gelu", "train@model2-gelu"}
+    assert ran & {*TRAININGS, *new, "download", "augment"} == new
+    assert {"check", "evaluate", "report", "track"} <= ran
+    report = (repository.folder / "reports/quick/report.md").read_text()
+    assert "gelu" in report

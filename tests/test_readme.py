@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.readme import BLOCK, fill
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands.readme import BLOCK, fill
 
 
 def test_the_readme_holds_what_the_reports_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,16 +12,16 @@ import pytest
 from markdown_it import MarkdownIt
 from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.figures import class_figure
-from cifar_tricks.files import write_atomically
-from cifar_tricks.markdown import code, escape, fenced, html, image, table
-from cifar_tricks.params import load_params
-from cifar_tricks.predictions import class_accuracies, read_predictions
-from cifar_tricks.reporting import summary, write_report
-from cifar_tricks.results import Study, read_study
-from cifar_tricks.runs import read_run, run_folder, write_run
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.predictions import class_accuracies, read_predictions
+from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.figures.write import class_figure
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.report.markdown import code, escape, fenced, html, image, table
+from cifar_tricks.report.write import summary, write_report
+from cifar_tricks.runs.folders import read_run, run_folder, write_run
 
 FOLDER = Path("reports/small")
 

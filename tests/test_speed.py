@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.speed import BENCH, read_bench, speed_chart, speed_table
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.report.speed import BENCH, read_bench, speed_chart, speed_table
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cifar_tricks.calibration import NUM_BINS, calibrate
-from cifar_tricks.early_stopping import within
-from cifar_tricks.factorial import factorial_effects
-from cifar_tricks.selection import selection_optimism
-from cifar_tricks.statistics import (
+from cifar_tricks.evaluation.score import NUM_BINS, calibrate
+from cifar_tricks.evidence.early_stopping import within
+from cifar_tricks.evidence.factorials import factorial_effects
+from cifar_tricks.evidence.sampling import selection_optimism
+from cifar_tricks.evidence.statistics import (
     ALPHA,
     compare,
     holm,
@@ -27,7 +27,7 @@ from cifar_tricks.statistics import (
     summarise,
     wilson,
 )
-from cifar_tricks.verdicts import CONFIRMED, CONTRADICTED, NOT_RESOLVED, Claim, verdict
+from cifar_tricks.evidence.verdicts import CONFIRMED, CONTRADICTED, NOT_RESOLVED, Claim, verdict
 
 # Differences of accuracies: thousandths, so that ties and zeros come up.
 differences = st.lists(st.integers(-300, 300).map(lambda k: k / 1000), min_size=2, max_size=10)

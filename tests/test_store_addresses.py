@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT
 from test_tracking import bare, empty_store, log, logged, params, write_variant  # noqa: F401
 
-from cifar_tricks import store
-from cifar_tricks.errors import UserError
-from cifar_tricks.mlflow_store import StoreFailed
-from cifar_tricks.schema import Params
-from cifar_tricks.store import find_store
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.tracking import store
+from cifar_tricks.tracking.mlflow_store import StoreFailed
+from cifar_tricks.tracking.store import find_store
 
 ODD = ("50%20 off", "a?b=c", "c#d", "e f", "it's", 'g "h"', "ünï 数", "i:j@k", "l;m&n", "50%", "~")
 # A first opening takes ten seconds, so one folder has it all.

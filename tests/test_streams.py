@@ -12,14 +12,15 @@ from conftest import CPU, ROOT, make_recipe
 from tape import EagerStream, TapeStream
 from test_training import all_tricks, assert_same
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.data import make_training_data
-from cifar_tricks.errors import Interrupted
-from cifar_tricks.recipe import Call, Recipe
-from cifar_tricks.streams import Stream
-from cifar_tricks.trainer import STEPS_BEFORE_RECORDING, Trainer
-from cifar_tricks.training import Fitted, Task, fit
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.base.errors import Interrupted
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.checkpoint import Checkpoint
+from cifar_tricks.training.images import make_training_data
+from cifar_tricks.training.loop import Fitted, Task, fit
+from cifar_tricks.training.recipe import Recipe
+from cifar_tricks.training.streams import Stream
+from cifar_tricks.training.trainer import STEPS_BEFORE_RECORDING, Trainer
 
 
 def half(progress: float) -> float:

@@ -19,15 +19,15 @@ import torch
 from conftest import ROOT, one_line_lists, write_data
 from safetensors.torch import load_file
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import Recipe
-from cifar_tricks.runs import read_run
-from cifar_tricks.seeds import groups
-from cifar_tricks.study import train_variant
-from cifar_tricks.trainer import Trainer
-from cifar_tricks.training import Task
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.side_by_side import groups
+from cifar_tricks.runs.train import train_variant
+from cifar_tricks.training.loop import Task
+from cifar_tricks.training.recipe import Recipe
+from cifar_tricks.training.trainer import Trainer
 
 SMALL = {
     "train_images: 2000": "train_images: 128",
@@ -121,7 +121,7 @@ def test_a_finished_seed_survives_a_later_failure(
 ) -> None:
     edit("seeds: [0]", "seeds: [0, 1]")
     params = load_params()
-    import cifar_tricks.seeds as seeds
+    import cifar_tricks.runs.side_by_side as seeds
 
     fit = seeds.fit
 
@@ -149,7 +149,7 @@ def test_seeds_at_once_write_the_same_folder(
     train_variant(params, key)
     expected = outputs(Path("runs"))
     shutil.rmtree("runs")
-    import cifar_tricks.study as study
+    import cifar_tricks.runs.train as study
 
     monkeypatch.setattr(study, "groups", lambda trainings, at_once: [trainings])
     train_variant(params, key)
@@ -240,7 +240,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_bytes(
     edit("early_stop_count: 4", "early_stop_count: 400")
     key = "model1-dropout"
     # A state is saved rarely by default; here often, so that kill -9 finds one.
-    study = Path("src/cifar_tricks/training.py")
+    study = Path("src/cifar_tricks/training/loop.py")
     study.write_text(study.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05"))
     history = "resume/*/history.csv"
     process = stage("stages/train.py", key)

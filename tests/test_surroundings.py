@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT
 from test_study import edit, workplace  # noqa: F401
 
-from cifar_tricks import files, variables
-from cifar_tricks.commands import DVC, running_alone
-from cifar_tricks.surroundings import SOURCE, settled
+from cifar_tricks.base import files, variables
+from cifar_tricks.base.surroundings import SOURCE, settled
+from cifar_tricks.commands.processes import DVC, running_alone
 
 # Each would break a run, redirect its files or change its sums.
 HOSTILE = {
@@ -84,7 +84,7 @@ from _run import run
 
 def main(argv):
     import mlflow, pandas, scipy.stats
-    from cifar_tricks.figure_style import save_figure
+    from cifar_tricks.figures.style import save_figure
     line = lambda figure: figure.subplots().plot([0, 2, 1], label="Größe")
     save_figure(Path("reports/line.png"), 2, lambda figure: figure.legend(handles=line(figure)))
 
@@ -185,7 +185,7 @@ def test_what_rounds_otherwise_is_told(workplace: Path) -> None:  # noqa: F811
 
 def test_the_document_has_the_table() -> None:
     text = (ROOT / "docs/decisions/environment.md").read_text("utf-8")
-    assert variables.table() in text, "python -m cifar_tricks.variables prints it"
+    assert variables.table() in text, "python -m cifar_tricks.base.variables prints it"
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a_user_without_a_name_or_a_home(project: Path) -> None:
     environment["PYTHONPATH"] = "src"
     anyone = user_without_a_name()
     script = (
-        "from cifar_tricks.surroundings import settle; settle()\n"
+        "from cifar_tricks.base.surroundings import settle; settle()\n"
         "import getpass, pathlib, subprocess, sys, torch, mlflow, matplotlib\n"
         "print(getpass.getuser(), pathlib.Path.home())\n"
         "sys.exit(subprocess.call([sys.executable, '-m', 'dvc', 'repro']))\n"
@@ -261,7 +261,7 @@ KILL = "import os; os.kill(os.getpid(), 9)"
 CLAIM = (
     "import os, sys; sys.path.insert(0, 'src')\n"
     "from pathlib import Path\n"
-    "from cifar_tricks.claims import sole_writer\n"
+    "from cifar_tricks.runs.seed import sole_writer\n"
     "with sole_writer(Path('resume/a training')):\n"
     "    os.kill(os.getpid(), 9)\n"
 )
@@ -313,7 +313,7 @@ def test_every_python_writes_the_committed_gzip() -> None:
     # Only this one has the packages.
     script = (
         "import sys, types; sys.modules.setdefault('psutil', types.ModuleType('psutil'))\n"
-        "sys.path.insert(0, sys.argv[1]); from cifar_tricks.files import gzipped\n"
+        "sys.path.insert(0, sys.argv[1]); from cifar_tricks.base.files import gzipped\n"
         "sys.stdout.buffer.write(gzipped(sys.stdin.buffer.read()))"
     )
     committed = (ROOT / "reports/quick/predictions.csv.gz").read_bytes()

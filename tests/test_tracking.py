@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 from conftest import ROOT, make_recipe
 
-from cifar_tricks import mlflow_runs, mlflow_store, run_table, store
-from cifar_tricks.errors import UserError
-from cifar_tricks.labels import run_tags
-from cifar_tricks.outcome import Origin, Run, SeedResult
-from cifar_tricks.params import load_params
-from cifar_tricks.repro import stage_name
-from cifar_tricks.runs import read_run, run_folder, seed_folder, to_json, write_history, write_run
-from cifar_tricks.schema import Params
-from cifar_tricks.tracking import Tracked, run_ids, track
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.commands.repro import stage_name
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, write_history, write_run
+from cifar_tricks.runs.run import Origin, Run, SeedResult
+from cifar_tricks.tracking import client as mlflow_runs
+from cifar_tricks.tracking import mlflow_store, run_table, store
+from cifar_tricks.tracking.tags import run_tags
+from cifar_tricks.tracking.track import Tracked, run_ids, track
 
 REPORT = Path("reports/quick")
 ORIGIN = Origin(device="cpu", device_name="a CPU", torch="2.0", engine=1, code="c" * 64)
@@ -442,9 +444,9 @@ def test_only_few_modules_import_mlflow() -> None:
     }
     assert named == {
         "doctor/tracking.py",
-        "mlflow_runs.py",
-        "mlflow_store.py",
-        "registry.py",
-        "serving.py",
-        "ui_server.py",
+        "tracking/client.py",
+        "tracking/mlflow_store.py",
+        "tracking/registry.py",
+        "tracking/serving.py",
+        "tracking/server.py",
     }

@@ -8,13 +8,14 @@ import pytest
 import torch
 from conftest import CPU, make_recipe
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.data import make_training_data
-from cifar_tricks.errors import Interrupted
-from cifar_tricks.progress import Progress, stops_early
-from cifar_tricks.recipe import Call, Recipe
-from cifar_tricks.training import Fitted, Task, fit
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.base.errors import Interrupted
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.checkpoint import Checkpoint
+from cifar_tricks.training.images import make_training_data
+from cifar_tricks.training.loop import Fitted, Task, fit
+from cifar_tricks.training.progress import Progress, stops_early
+from cifar_tricks.training.recipe import Recipe
 from cifar_tricks.tricks import load_trick, trick_names
 
 

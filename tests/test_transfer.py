@@ -12,16 +12,17 @@ import torchvision
 from conftest import CPU
 from torch.nn import functional as F
 
-from cifar_tricks import features
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.data import Images, make_training_data
-from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.evaluation import predict
-from cifar_tricks.models import build_net, load_weights, num_parameters
-from cifar_tricks.recipe import BackboneSpec, Call, TransferRecipe
-from cifar_tricks.training import Fitted, Task, fit
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.base.errors import Interrupted, UserError
+from cifar_tricks.training.backbones import BACKBONES
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.checkpoint import Checkpoint
+from cifar_tricks.training.images import Images, make_training_data
+from cifar_tricks.training.loop import Fitted, Task, fit
+from cifar_tricks.training.nets import build_net, load_weights, num_parameters
+from cifar_tricks.training.predicting import predict
+from cifar_tricks.training.recipe import BackboneSpec, TransferRecipe
+from cifar_tricks.transfer import frozen_features
 
 SPECS = {name: BackboneSpec(backbone=name, image_size=64) for name in BACKBONES}
 EVERYTHING = 1.0
@@ -150,7 +151,7 @@ def test_a_partial_cache_gives_each_image_its_own_features(arrays: Arrays) -> No
         seen.append(len(batch))
         return batch[:, :, ::8, ::8].float()
 
-    parts = {kept: features.Features(images, compute, num_kept=kept) for kept in (0, 33, 50)}
+    parts = {kept: frozen_features.Features(images, compute, num_kept=kept) for kept in (0, 33, 50)}
     for kept, part in parts.items():
         assert list(part.fill())[-1:] == ([kept] if kept else [])
         seen.clear()
@@ -168,14 +169,14 @@ def test_no_more_images_than_fit_are_kept(arrays: Arrays, weights: dict[str, np.
     data = make_training_data(arrays, None, recipe, seed=0, device=CPU, backbone=weights)
     net = build_net(recipe.net, seed=0, device=CPU, backbone=weights)
     arguments = (net, data, data.normalisation.to(CPU))
-    _, cached, _ = features.frozen_features(
+    _, cached, _ = frozen_features.frozen_features(
         *arguments,  # type: ignore[arg-type]
         precision="fp32",
         cache_gb=SOME,
     )
     assert list(cached.prepare())[-1] == (40, 40)
-    assert isinstance(cached.train, features.Features)
-    assert isinstance(cached.validation, features.Features)
+    assert isinstance(cached.train, frozen_features.Features)
+    assert isinstance(cached.validation, frozen_features.Features)
     kept = cached.train.kept.nbytes + cached.validation.kept.nbytes
     assert cached.validation.num_kept == 16 and kept <= SOME * 1e9
 
@@ -184,7 +185,7 @@ def test_a_cache_that_does_not_fit_is_refused_in_one_line(
     arrays: Arrays, weights: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        features.psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000)
+        frozen_features.psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000)
     )
     with pytest.raises(
         UserError, match=r"^transfer.cache_gb = 1: .* GB of memory are free"

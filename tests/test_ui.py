@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from conftest import ROOT
 
-from cifar_tricks import ui
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands import ui
 
 
 @pytest.fixture
@@ -128,7 +128,8 @@ def test_without_a_store_one_line_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.fault("hostile", tried=4)
 def test_the_server_answers_to_this_machine_only(tmp_path: Path) -> None:
     logging = (
-        "from cifar_tricks.mlflow_runs import logging_session\nwith logging_session('quick'): pass"
+        "from cifar_tricks.tracking.client import logging_session\n"
+        "with logging_session('quick'): pass"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", logging], cwd=tmp_path, env=environment, check=True)

@@ -28,7 +28,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from test_pipeline import stages_run
 
-from cifar_tricks.class_names import CLASS_NAMES
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 pytestmark = pytest.mark.walk
 

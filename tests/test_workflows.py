@@ -13,7 +13,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from cifar_tricks.__main__ import COMMANDS
-from cifar_tricks.review import changed_records
+from cifar_tricks.commands.review import changed_records
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 

@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cifar_tricks.environment import use_own_interpreter
-from cifar_tricks.errors import UserError, exit_code
-from cifar_tricks.surroundings import check_owner, settle
+from cifar_tricks.base.errors import UserError, exit_code
+from cifar_tricks.base.surroundings import check_owner, settle
+from cifar_tricks.commands.setup import use_own_interpreter
 
 Option = tuple[str, dict[str, Any]]
 
@@ -26,17 +26,17 @@ JOBS: Option = ("--jobs", {"default": "auto", "help": "trainings at once; auto: 
 COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     "setup": (
         "make or renew the environment in .venv",
-        "environment.set_up",
+        "commands.setup.set_up",
         [
             ("--dev", {"action": "store_true", "help": "with what tests and linting need"}),
             ("--torch", {"default": "", "help": "cpu: without CUDA; lock: as the lock pins it"}),
             ("--torch-index", {"default": CPU_INDEX, "help": "where builds without CUDA are"}),
         ],
     ),
-    "repro": ("the whole study: data, trainings, report", "repro.reproduce", [JOBS]),
+    "repro": ("the whole study: data, trainings, report", "commands.repro.reproduce", [JOBS]),
     "share": (
         "train one's part of the study and put it on record",
-        "share.train_and_record",
+        "commands.share.train_and_record",
         [
             JOBS,
             ("--seeds", {"default": "all", "help": "for example 0-2 or 1,4; default: all"}),
@@ -45,22 +45,22 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     ),
     "page": (
         "the report of what is trained or on record so far; trains nothing",
-        "collecting.make_page",
+        "commands.page.make_page",
         [],
     ),
     "verify": (
         "compare every byte that is kept with its hash",
-        "verify.report_damage",
+        "commands.verify.report_damage",
         [("--repair", {"action": "store_true", "help": "make good what can be made good"})],
     ),
     "reproduce-check": (
         "two fresh clones, the quick study in each: are all bytes the same?",
-        "reproduce_check.compare_clones",
+        "commands.reproduce_check.compare_clones",
         [("--keep", {"type": Path, "help": "make the clones in this new folder and keep it"})],
     ),
     "ui": (
         "compare the runs in MLflow, on 127.0.0.1",
-        "ui.show_runs",
+        "commands.ui.show_runs",
         [
             ("--port", {"default": "", "help": "default: the first free one from 5000"}),
             ("--hosts", {"default": "", "help": "names of a proxy that shows the pages"}),
@@ -68,7 +68,7 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     ),
     "predict": (
         "what the best net takes a photo for",
-        "predict.print_classes",
+        "commands.predict.print_classes",
         [
             ("image", {"nargs": "?", "default": "", "help": "a photo"}),
             ("--scale", {"default": "", "help": "of the study; default: that of params.yaml"}),
@@ -76,7 +76,7 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     ),
     "review": (
         "check the records that a change adds, train one of them again",
-        "review.review",
+        "commands.review.review",
         [
             ("--base", {"default": "origin/main", "help": "a commit; default: origin/main"}),
             ("--train", {"action": "store_true", "help": "train one again, chosen at random"}),
@@ -90,7 +90,7 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     ),
     "readme": (
         "write the README's tables of results from the committed reports",
-        "readme.write_tables",
+        "commands.readme.write_tables",
         [],
     ),
 }
@@ -143,7 +143,7 @@ def _run(argv: Sequence[str]) -> int:
     if given.command not in EVERYWHERE:
         check_owner(Path.cwd())
     values = vars(given)
-    module, function = COMMANDS[values.pop("command")][1].split(".")
+    module, _, function = COMMANDS[values.pop("command")][1].rpartition(".")
     code: int = getattr(import_module(f"cifar_tricks.{module}"), function)(**values)
     return code
 

@@ -14,9 +14,9 @@ from test_assets import CONTENT, FAULTS, Server, asset, server  # noqa: F401
 from test_kills import OFTEN, patch
 from test_study import edit, outputs, small_params, stage
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.errors import UserError
-from cifar_tricks.fetch import fetch
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data.fetch import fetch
 
 KEY = "model1-dropout"
 
@@ -107,7 +107,7 @@ def test_a_download_that_fills_the_disk_goes_on_later(
 ) -> None:
     with small_disk(tmp_path / "disk", megabytes=4) as folder:
         # Other programs take the room after the check at the start.
-        monkeypatch.setattr("cifar_tricks.fetch._check_space", lambda *_: None)
+        monkeypatch.setattr("cifar_tricks.data.fetch._check_space", lambda *_: None)
         download = asset(server.source("/file", FAULTS.whole()))
         filler = fill(folder, leave=len(CONTENT) // 2)
         with pytest.raises(UserError, match=r"cannot write to .*No space left"):

@@ -23,10 +23,10 @@ from ruamel.yaml import YAML
 from test_champion import FOLDER, root, trained  # noqa: F401
 from test_params import leaves
 
-from cifar_tricks.archives import BadArchive, read_members
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.classifier import load_classifier
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data.archives import BadArchive, read_members
+from cifar_tricks.evaluation.classifier import load_classifier
 
 
 def memory() -> int:
@@ -223,7 +223,7 @@ def test_every_stage_refuses_wrong_parameters_before_any_work(
 def test_any_file_in_the_place_of_params_is_refused(
     text: str | bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from cifar_tricks.params import load_params
+    from cifar_tricks.parameters.load import load_params
 
     path = tmp_path_factory.mktemp("any") / "params.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from test_kills import OFTEN, patch
 from test_study import edit, stage, workplace  # noqa: F401
 
-from cifar_tricks.arrays import read_arrays, write_arrays
-from cifar_tricks.checkpoint import Checkpoint, differences
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import read_arrays, write_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.signed_json import differences
+from cifar_tricks.training.checkpoint import Checkpoint
 
 KEY = "model2-baseline"
 
@@ -64,7 +65,7 @@ def test_a_state_of_other_parameters_code_or_data_is_not_taken_up(workplace: Pat
     edit("learning_rate: 0.05", "learning_rate: 0.06")
     told("recipe.optimizer.arguments.lr = 0.05, here 0.06")
     edit("learning_rate: 0.06", "learning_rate: 0.05")
-    models = Path("src/cifar_tricks/models.py")
+    models = Path("src/cifar_tricks/training/nets.py")
     good = models.read_text()
     models.write_text(good + "\n")
     told("code = ")

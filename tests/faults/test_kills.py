@@ -14,14 +14,14 @@ import psutil
 import pytest
 from test_study import edit, outputs, stage, states, workplace  # noqa: F401
 
-from cifar_tricks.arrays import read_arrays
+from cifar_tricks.base.arrays import read_arrays
 
 Record = Callable[[str, object], None]
 # A state is saved rarely by default. Here often, and slowly, so that many kills come while it is
 # being written.
-OFTEN = ("src/cifar_tricks/training.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05")
+OFTEN = ("src/cifar_tricks/training/loop.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05")
 SLOWLY = (
-    "src/cifar_tricks/files.py",
+    "src/cifar_tricks/base/files.py",
     "        temporary.write_bytes(data)\n",
     """\
         with temporary.open("wb") as file:
@@ -156,12 +156,12 @@ def test_what_a_training_finished_after_its_parent_was_killed_is_not_trained_aga
 def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path) -> None:  # noqa: F811
     """A signal during the last measurement, which here takes a minute."""
     patch(
-        "src/cifar_tricks/training.py",
+        "src/cifar_tricks/training/loop.py",
         "    run.keep_best()\n",
         "    run.keep_best()\n    print('measuring', flush=True)\n    time.sleep(60 * LONG)\n",
     )
-    patch("src/cifar_tricks/training.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 30.0\nLONG = 1")
-    patch("src/cifar_tricks/stopping.py", "SECONDS_TO_STOP = 5.0", "SECONDS_TO_STOP = 1.0")
+    patch("src/cifar_tricks/training/loop.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 30.0\nLONG = 1")
+    patch("src/cifar_tricks/base/signals.py", "SECONDS_TO_STOP = 5.0", "SECONDS_TO_STOP = 1.0")
     process = stage("stages/train.py", "model2-baseline")
     assert process.stdout is not None
     while "measuring" not in process.stdout.readline():

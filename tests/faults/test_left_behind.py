@@ -12,19 +12,19 @@ import pytest
 from safetensors.numpy import save
 from test_study import edit, stage, states, workplace  # noqa: F401
 
-from cifar_tricks import commands, verify
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.backbones import CHOICE_FILE, used_backbone
-from cifar_tricks.claims import is_claimed, sole_writer
-from cifar_tricks.classifier import load_classifier
-from cifar_tricks.commands import Commands
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.predictions import read_predictions
-from cifar_tricks.recording import record_seeds
-from cifar_tricks.runs import read_run
-from cifar_tricks.scores import write_predictions
-from cifar_tricks.study import train_variant
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.locks import is_claimed, sole_writer
+from cifar_tricks.commands import processes, verify
+from cifar_tricks.commands.processes import Commands
+from cifar_tricks.commands.record import record_seeds
+from cifar_tricks.evaluation.classifier import load_classifier
+from cifar_tricks.evaluation.score_files import write_predictions
+from cifar_tricks.evidence.predictions import read_predictions
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.train import train_variant
+from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
 KEY = "model2-baseline"
 NESTED = b"[" * 100_000 + b"]" * 100_000
@@ -108,7 +108,7 @@ def test_a_signal_while_a_command_is_started_ends_it(monkeypatch: pytest.MonkeyP
             super().__init__(*args, **kwargs)
             all_commands._stop(signal.SIGINT, None)
 
-    monkeypatch.setattr(commands.subprocess, "Popen", Interrupted)
+    monkeypatch.setattr(processes.subprocess, "Popen", Interrupted)
     # Its handlers are what lets a child hear SIGINT where this process was started by `&`.
     with all_commands.ended_by_signals():
         assert all_commands.run(["sleep", "60"]) == -signal.SIGINT

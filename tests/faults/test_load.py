@@ -22,9 +22,9 @@ from test_pipeline import Repository
 from test_pipeline_faults import Started, environment
 from test_study import edit, small_params, workplace  # noqa: F401
 
-from cifar_tricks.params import load_params
-from cifar_tricks.ui import choose_port
-from cifar_tricks.variants import variants
+from cifar_tricks.commands.ui import choose_port
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
 
 pytestmark = pytest.mark.slow
 Record = Callable[[str, object], None]

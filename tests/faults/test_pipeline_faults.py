@@ -399,7 +399,7 @@ def statuses(repository: Repository) -> dict[str, str]:  # noqa: F811
 @pytest.mark.fault("queue")
 def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None:  # noqa: F811
     repository.edit("early_stop_count: 4", "early_stop_count: 100000")
-    training_code = repository.folder / "src/cifar_tricks/training.py"
+    training_code = repository.folder / "src/cifar_tricks/training/loop.py"
     often = training_code.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 1.0")
     training_code.write_text(often)
     repository.commit()

@@ -27,14 +27,15 @@ from test_tracking import (  # noqa: F401
     write_variant,
 )
 
-from cifar_tricks import mlflow_runs, tracking
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.claims import sole_writer
-from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.runs import to_json
-from cifar_tricks.schema import Params
-from cifar_tricks.tracking import track_interrupted, track_or_keep
-from cifar_tricks.ui import choose_port
+from cifar_tricks.base.errors import Interrupted, UserError
+from cifar_tricks.base.locks import sole_writer
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.commands.ui import choose_port
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.tracking import client as mlflow_runs
+from cifar_tricks.tracking import track
+from cifar_tricks.tracking.track import track_interrupted, track_or_keep
+from cifar_tricks.training.checkpoint import Checkpoint
 
 KEYS = ("model1-adam", "model1-dropout", "model2-adam")
 NAME = "model2-baseline-seed=0-0123456789abcdef"
@@ -251,4 +252,4 @@ def test_a_damaged_record_is_told(params: Params, root: Path) -> None:  # noqa: 
     for content in ("", "{}", json.dumps({"files": 3})):
         path.write_text(content)
         with pytest.raises(UserError, match=r"record\.json is damaged: rm -r logs/unlogged"):
-            tracking.track(params, [], {"variants": {}}, folder=REPORT)
+            track.track(params, [], {"variants": {}}, folder=REPORT)

@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import restored, write_atomically
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.errors import UserError
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import is_temporary_copy, project_root
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import is_temporary_copy, project_root
 
 OUTPUTS = ("data", "runs", "reports")
 

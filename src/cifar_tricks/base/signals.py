@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cifar_tricks.errors import Interrupted
+from cifar_tricks.base.errors import Interrupted
 
 SECONDS_TO_STOP = 5.0
 

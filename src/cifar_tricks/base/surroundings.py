@@ -16,10 +16,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.variables import OF_A_STAGE, TEMPORARY, THREADS, action
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.variables import OF_A_STAGE, TEMPORARY, THREADS, action
 
-SOURCE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve().parents[2]
 WHO = ("LOGNAME", "USER", "LNAME", "USERNAME")  # in the order in which getpass asks
 
 

@@ -1,7 +1,7 @@
 """The variables that the tools read and that could redirect files, break a run or change a result.
 
-:mod:`cifar_tricks.surroundings` applies the rules; ``python -m cifar_tricks.variables`` prints them
-as the table in docs/decisions/environment.md.
+:mod:`cifar_tricks.base.surroundings` applies the rules; ``python -m cifar_tricks.base.variables``
+prints them as the table in docs/decisions/environment.md.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.curves import mean_curve
-from cifar_tricks.page_charts import Spec, make_spec
-from cifar_tricks.results import Result
+from cifar_tricks.charts.vega_lite import Spec, make_spec
+from cifar_tricks.evidence.curves import mean_curve
+from cifar_tricks.evidence.study import Result
 
 HEIGHT = 380
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
@@ -28,7 +28,7 @@ def curve_points(
 
     Args:
         result: of a variant.
-        curves: its own, of :func:`cifar_tricks.curves.read_curves`.
+        curves: its own, of :func:`cifar_tricks.evidence.curves.read_curves`.
         by: epoch or step.
         unit: how many of these are one on the horizontal axis.
         most_seeds: of a variant with more of them the means alone; None for no limit.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_tricks.page_charts import Spec, make_spec
-from cifar_tricks.statistics import Interval
+from cifar_tricks.charts.vega_lite import Spec, make_spec
+from cifar_tricks.evidence.statistics import Interval
 
 ROW_HEIGHT = 30
 # Single seeds stand a little below their mean and the original's value a little above, so that
@@ -26,7 +26,7 @@ DIAMOND = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ChartRow:
     """One line of an interval chart.
 
     Args:
@@ -51,7 +51,7 @@ class Row:
 
 
 def interval_chart(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     axis: str,
@@ -114,7 +114,9 @@ def interval_chart(
     return make_spec(title, ROW_HEIGHT * max(1, len(rows))) | {"layer": layers}
 
 
-def common_domain(rows: Sequence[Row], *, include: Sequence[float] = ()) -> tuple[float, float]:
+def common_domain(
+    rows: Sequence[ChartRow], *, include: Sequence[float] = ()
+) -> tuple[float, float]:
     """An axis that holds everything the rows show, with a margin."""
     values = [*include]
     for row in rows:
@@ -156,7 +158,7 @@ def _point(**more: Any) -> Spec:
     return {"type": "point", "filled": True, "opacity": 1, **more}
 
 
-def _seeds(rows: Sequence[Row]) -> list[Spec]:
+def _seeds(rows: Sequence[ChartRow]) -> list[Spec]:
     return [
         {"label": row.label, "value": value, "tone": row.tone}
         for row in rows
@@ -165,7 +167,7 @@ def _seeds(rows: Sequence[Row]) -> list[Spec]:
     ]
 
 
-def _summary(row: Row) -> Spec:
+def _summary(row: ChartRow) -> Spec:
     return {
         "label": row.label,
         "mean": row.mean,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cifar_tricks.analysis import Effect, Family, direction
-from cifar_tricks.cells import setting
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.interactions import Factorial
-from cifar_tricks.interval_charts import Row, common_domain, interval_chart
-from cifar_tricks.page_charts import Spec, heat_map
-from cifar_tricks.results import GOAL, Result, Study
-from cifar_tricks.statistics import Interval, summarise
+from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
+from cifar_tricks.charts.vega_lite import Spec, heat_map
+from cifar_tricks.evidence.cells import setting
+from cifar_tricks.evidence.effects import Effect, Family, direction
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.factorials import Factorial
+from cifar_tricks.evidence.statistics import Interval, summarise
+from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
 
@@ -54,7 +54,7 @@ def ladder_chart(evidence: Evidence) -> Spec | None:
 def factorial_chart(factorial: Factorial) -> Spec | None:
     """Main effects and interactions; None where there are holes."""
     rows = [
-        Row(
+        ChartRow(
             label=" \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
             mean=contrast.comparison.summary.mean,
             interval=contrast.comparison.summary.interval,
@@ -104,10 +104,10 @@ def confusion_chart(evidence: Evidence, best: Result) -> Spec:
     return heat_map(cells, CLASS_NAMES, title=title)
 
 
-def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) -> list[Row]:
+def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) -> list[ChartRow]:
     """A line per comparison."""
     return [
-        Row(
+        ChartRow(
             label=label,
             mean=effect.comparison.summary.mean if effect.comparison else None,
             interval=effect.comparison.summary.interval if effect.comparison else None,
@@ -121,9 +121,9 @@ def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) 
     ]
 
 
-def _step_row(result: Result) -> Row:
+def _step_row(result: Result) -> ChartRow:
     mean = result.mean("test_accuracy")
-    return Row(
+    return ChartRow(
         label=result.key if result.variant.group == "tricks" else result.variant.trick,
         mean=mean,
         interval=accuracy_interval(result),
@@ -140,7 +140,7 @@ def accuracy_interval(result: Result) -> Interval | None:
     return summarise(values).interval if values else None
 
 
-def _said(rows: Sequence[Row]) -> str:
+def _said(rows: Sequence[ChartRow]) -> str:
     """The values of a chart in words, for those who cannot see it."""
     return " ".join(
         f"{row.label}: {row.flaw or 'no value'}."

@@ -1,4 +1,5 @@
-"""The study's charts, as Vega-Lite specifications: the page shows them, figures.py draws them.
+"""The study's charts, as Vega-Lite specifications: the page shows them, figures/write.py draws
+them.
 
 Colours are variables of the page's style sheet, such as ``var(--ink)``: charts follow the light and
 the dark theme, and print dark on white, without being drawn again.
@@ -7,10 +8,13 @@ the dark theme, and print dark on white, without being drawn again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Spec = dict[str, Any]
 # The style sheet has so many colours for tricks, fit for both themes.
+# The page's; charts have its colours by name.
+STYLE_SHEET = Path(__file__).with_name("style.css")
 NUM_COLOURS = 10
 GROUP_COLOURS = {
     "reference": "var(--ink)",

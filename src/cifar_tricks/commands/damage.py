@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.files import hash_file, restored
+from cifar_tricks.base.files import hash_file, restored
 
 
 @dataclass(frozen=True, kw_only=True)

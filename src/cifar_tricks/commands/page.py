@@ -11,21 +11,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.claims import STATE
-from cifar_tricks.commands import fetch_data, running_alone
-from cifar_tricks.errors import UserError
-from cifar_tricks.handover import take_record
-from cifar_tricks.params import load_params
-from cifar_tricks.publish import finished_result, publish
-from cifar_tricks.recording import adopt, trained_seeds
-from cifar_tricks.resume import Training
-from cifar_tricks.runs import WEIGHTS
-from cifar_tricks.schema import Params
-from cifar_tricks.study import claimed, plan
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands.processes import fetch_data, running_alone
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.finished import _is_there, adopt, trained_seeds
+from cifar_tricks.runs.folders import WEIGHTS
+from cifar_tricks.runs.publish import publish
+from cifar_tricks.runs.seed import STATE, claimed, finished_result
+from cifar_tricks.runs.train import plan
+from cifar_tricks.training.backbones import used_backbone
 
 STAGES = ("evaluate --partial", "exercises", "visualize", "champion", "report")
 
@@ -97,9 +94,3 @@ def collect(params: Params, key: str) -> int:
             if finished_result(folder) is None and not (folder / STATE).exists():
                 shutil.rmtree(folder)  # made by looking
     return len(known)
-
-
-def _is_there(params: Params, training: Training, folder: Path, *, test_images: int) -> bool:
-    if finished_result(folder) is not None:
-        return True
-    return params.records == "use" and take_record(training, folder, test_images=test_images)

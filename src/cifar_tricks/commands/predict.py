@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.photo import crop_square, read_photo, with_home
-from cifar_tricks.schema import choose_from
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.mistakes import choose_from
+from cifar_tricks.data.photo import crop_square, read_photo, with_home
+from cifar_tricks.parameters.load import load_params
 
 
 def print_classes(image: str, scale: str) -> int:
@@ -37,7 +37,7 @@ def print_classes(image: str, scale: str) -> int:
 def _told(folder: Path, image: object) -> str:
     import numpy as np
 
-    from cifar_tricks.classifier import load_classifier
+    from cifar_tricks.evaluation.classifier import load_classifier
 
     classifier = load_classifier(folder)
     about = classifier.about

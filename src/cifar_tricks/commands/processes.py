@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from cifar_tricks import resources
-from cifar_tricks.claims import AlreadyRunning, is_claimed, sole_writer
-from cifar_tricks.errors import Interrupted, UserError
+from cifar_tricks.base import resources
+from cifar_tricks.base.errors import Interrupted, UserError
+from cifar_tricks.base.locks import AlreadyRunning, is_claimed, sole_writer
 
 # As a module: a script names its interpreter by a path that ends when the folder is moved.
 DVC = (sys.executable, "-m", "dvc")

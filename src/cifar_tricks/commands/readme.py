@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cifar_tricks.cells import comparison_cells, mean_and_spread, number
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.markdown import Markdown, table
-from cifar_tricks.original import original_result
-from cifar_tricks.speed import BENCH, read_bench, speed_table
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.evaluation.original import original_result
+from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread, number
+from cifar_tricks.report.markdown import Markdown, table
+from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)

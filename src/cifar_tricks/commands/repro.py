@@ -16,21 +16,15 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from cifar_tricks import resources
-from cifar_tricks.arithmetic import multiply_adds
-from cifar_tricks.backbones import CHOICE_FILE, used_backbone
-from cifar_tricks.commands import DVC, Commands, running_alone
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.params import load_params
-from cifar_tricks.recipe import IMAGE_CHANNELS, BackboneSpec
-from cifar_tricks.schema import Params
-from cifar_tricks.variants import Variant, stage_name, variants
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.commands.jobs import num_jobs, split_work
+from cifar_tricks.commands.processes import DVC, Commands, running_alone
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import stage_name, variants
+from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
 LOCK = Path("dvc.lock")
-# Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
-# Copies need up to 0.6 GB more, by their size.
-BYTES_PER_JOB = 2 * 1024**3
 # The stages after the trainings, in their order.
 AFTERWARDS = (
     "exercises",
@@ -67,7 +61,7 @@ def reproduce(jobs: str) -> int:
 
 def _repro(commands: Commands, params: Params, jobs: int) -> int:
     started = time.time()
-    code = commands.run([*DVC, "repro", "augment", "engine"])
+    code = commands.run([*DVC, "repro", "augment"])
     if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
         # An earlier run found no weights; DVC takes that for done, so ask the sources again.
         code = commands.run([*DVC, "repro", "--force", "--single-item", "download"])
@@ -83,42 +77,16 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     if used_backbone() is not None:
         code = 0
         if jobs > 1:
-            code = _side_by_side(commands, share(trainings, jobs))
+            code = _side_by_side(commands, split_work(trainings, jobs))
             code = code or _side_by_side(commands, [["evaluate", "visualize"], ["exercises"]])
         # A store of MLflow that cannot be reached must not keep `experiment` from being done.
         return code or commands.run([*DVC, "repro", "--keep-going"])
     others = [variant for variant in trainings if variant.group != "transfer"]
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
-    code = _side_by_side(commands, share(others, jobs)) or commands.run(
+    code = _side_by_side(commands, split_work(others, jobs)) or commands.run(
         [*DVC, "repro", "--single-item", *AFTERWARDS]
     )
     return code or commands.run([*DVC, "repro", "--single-item", "transfer"])
-
-
-def has_gpu(params: Params) -> bool:
-    """Whether trainings run on a GPU; told without the import of PyTorch."""
-    return params.device != "cpu" and resources.has_gpu()
-
-
-def num_jobs(given: str, params: Params) -> int:
-    """How many trainings run at once.
-
-    Args:
-        given: auto, or a number.
-        params: the checked parameters.
-
-    Raises:
-        UserError: something else.
-    """
-    if given != "auto":
-        if not given.isdecimal() or int(given) < 1:
-            raise UserError(f"JOBS = {given}: valid: auto, or a whole number from 1")
-        return int(given)
-    if has_gpu(params):
-        return 1  # one training already keeps a GPU busy
-    threads = params.scales[params.scale].threads
-    spare = resources.memory() - int(params.transfer.cache_gb * 1e9)
-    return max(1, min(int(resources.cores() // threads), spare // BYTES_PER_JOB))
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
@@ -128,18 +96,6 @@ def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
     with ThreadPoolExecutor(len(lists)) as pool:
         codes = list(pool.map(lambda stages: commands.run([*command, *stages], lines=True), lists))
     return next((code for code in codes if code), 0)
-
-
-def share(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
-    """Splits trainings into at most ``jobs`` lists of DVC stages of about equal work."""
-    shares: list[list[str]] = [[] for _ in range(min(jobs, len(trainings)))]
-    work = [0.0] * len(shares)
-    # The longest first, each to whoever has least to do.
-    for variant in sorted(trainings, key=seconds, reverse=True):
-        least = work.index(min(work))
-        shares[least].append(stage_name(variant))
-        work[least] += seconds(variant)
-    return shares
 
 
 def sort_lock(path: Path, stages: Container[str]) -> None:
@@ -161,26 +117,3 @@ def sort_lock(path: Path, stages: Container[str]) -> None:
 def _stage_names(params: Params) -> set[str]:
     document = YAML(typ="safe").load(Path("dvc.yaml"))
     return {*document["stages"], *(stage_name(variant) for variant in variants(params).values())}
-
-
-def seconds(variant: Variant) -> float:
-    """About how long a training takes on one core, start-up and DVC's work included.
-
-    Only the proportions matter here. They were measured in fp32: 35 thousand million multiply-adds
-    of a net's forward pass in a second, and what 3.5 million cost for an image in any net.
-    """
-    net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 3.5e6
-    if isinstance(net, BackboneSpec):
-        total = 3e8  # the frozen part runs once per image, the trained part in each epoch
-    else:
-        for layer, (filters, size) in enumerate(
-            zip(net.filters, net.feature_map_sizes(), strict=True)
-        ):
-            out = size * (net.pool_after(layer) or 1)
-            total += multiply_adds(
-                out, channels=channels, filters=filters, kernel_size=net.kernel_size
-            )
-            channels = filters
-    recipe = variant.recipe
-    images = recipe.num_epochs * recipe.steps_per_epoch * recipe.batch_size
-    return 5 + images * total / 35e9

@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import hash_file
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import hash_file
 
 # What a user's path may hold, and jobs: the second clone trains one net after the other.
 CLONES = {"first": "2", "second clone, ä": "1"}

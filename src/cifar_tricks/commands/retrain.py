@@ -9,15 +9,16 @@ from statistics import stdev
 
 from scipy import stats
 
-from cifar_tricks.commands import CLAIMS
-from cifar_tricks.publish import describe, finished_result
-from cifar_tricks.resume import Training
-from cifar_tricks.schema import Params
-from cifar_tricks.scores import Score
-from cifar_tricks.scoring import read_test_images, score_seed
-from cifar_tricks.seeds import train_seeds
-from cifar_tricks.stopping import stop_request
-from cifar_tricks.study import check_room
+from cifar_tricks.base.signals import stop_request
+from cifar_tricks.commands.processes import CLAIMS
+from cifar_tricks.evaluation.score import Score
+from cifar_tricks.evaluation.scoring import score_seed
+from cifar_tricks.evaluation.test_images import read_test_images
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.runs.publish import describe
+from cifar_tricks.runs.seed import Training, finished_result
+from cifar_tricks.runs.side_by_side import train_seeds
+from cifar_tricks.runs.train import check_room
 
 # Another machine gives another run, as another seed would. Two runs may differ as 99.7% of pairs of
 # seeds do (Student's t, as far as the other seeds on record tell), but never by more than this.

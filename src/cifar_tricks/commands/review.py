@@ -14,23 +14,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_tricks.answers import from_answers
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.commands import fetch_data, running_alone
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.handover import Record, difference, read_record
-from cifar_tricks.markdown import bold, code, table
-from cifar_tricks.params import load_params
-from cifar_tricks.repro import seconds
-from cifar_tricks.resume import Training
-from cifar_tricks.retraining import largest_difference, train_again
-from cifar_tricks.runs import NOT_WRITTEN_BY_US
-from cifar_tricks.schema import Params
-from cifar_tricks.scores import Score
-from cifar_tricks.scoring import test_labels
-from cifar_tricks.study import plan
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
+from cifar_tricks.commands.jobs import seconds
+from cifar_tricks.commands.processes import fetch_data, running_alone
+from cifar_tricks.commands.retrain import largest_difference, train_again
+from cifar_tricks.evaluation.score import Score, from_answers
+from cifar_tricks.evaluation.test_images import test_labels
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.report.markdown import bold, code, table
+from cifar_tricks.runs.finished import difference
+from cifar_tricks.runs.records import Record, read_record
+from cifar_tricks.runs.seed import Training
+from cifar_tricks.runs.train import plan
+from cifar_tricks.training.backbones import used_backbone
 
 RECORDS = Path("records")
 MOST_BYTES = 1_000_000  # fifty times what a record has

@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.package_index import UV_INDEXES, pip_settings, split_lock, uv_environment
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands.package_index import UV_INDEXES, pip_settings, split_lock, uv_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 UV_PIP = (str(PYTHON), "-m", "uv", "pip")

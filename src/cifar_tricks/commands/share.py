@@ -14,14 +14,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.commands import Commands, fetch_data, running_alone
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.repro import has_gpu, num_jobs
-from cifar_tricks.runs import record_file
-from cifar_tricks.schema import Params, choose_from
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.mistakes import choose_from
+from cifar_tricks.commands.jobs import has_gpu, num_jobs
+from cifar_tricks.commands.processes import Commands, fetch_data, running_alone
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.folders import record_file
+from cifar_tricks.training.backbones import used_backbone
 
 Job = tuple[str, list[int]]
 
@@ -98,7 +99,7 @@ def _run(commands: Commands, todo: list[Job], at_once: int) -> int:
     def work(job: Job) -> None:
         key, seeds = job
         name = "transfer" if key.startswith("transfer-") else key
-        command = [sys.executable, "-m", "cifar_tricks.recording", name, *map(str, seeds)]
+        command = [sys.executable, "-m", "cifar_tricks.commands.record", name, *map(str, seeds)]
         if code := commands.run(command, lines=True):
             with lock:
                 failed.append(code)

@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.params import load_params
-from cifar_tricks.run_table import VIEW_NAME
-from cifar_tricks.schema import Params
-from cifar_tricks.store import Store, find_store, mlflow_environment
-from cifar_tricks.tracking import run_ids, track_interrupted
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.tracking.run_table import VIEW_NAME
+from cifar_tricks.tracking.store import Store, find_store, mlflow_environment
+from cifar_tricks.tracking.track import run_ids, track_interrupted
 
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
@@ -93,7 +93,7 @@ def _show(params: Params, port: int, hosts: Sequence[str]) -> int:
 
 def _log_what_is_there(params: Params) -> None:
     """Logs the results of this folder, where the store was deleted or another one is used now."""
-    from cifar_tricks.registry import catch_up
+    from cifar_tricks.tracking.registry import catch_up
 
     done = catch_up(params)
     if done.new:
@@ -185,7 +185,7 @@ def _best(scale: str) -> list[str]:
 
 
 def _start(store: Store, port: int, hosts: Sequence[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cifar_tricks.ui_server", HOST, str(port), *hosts]
+    command = [sys.executable, "-m", "cifar_tricks.tracking.server", HOST, str(port), *hosts]
     assert store.artifacts is not None
     environment = server_environment() | {
         "_MLFLOW_SERVER_FILE_STORE": store.uri,

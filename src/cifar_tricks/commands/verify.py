@@ -16,19 +16,18 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.cifar10 import CIFAR10
-from cifar_tricks.claims import DESCRIPTION, STATE
-from cifar_tricks.commands import DVC
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root, restored
-from cifar_tricks.handover import read_record
-from cifar_tricks.photo_asset import PHOTO
-from cifar_tricks.pretrained import WEIGHTS
-from cifar_tricks.publish import RESULT, finished_result
-from cifar_tricks.runs import read_answers, read_history, read_run, seed_folder
-from cifar_tricks.store import find_store
-from cifar_tricks.verification import Verification, check_cache, check_output, shown
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root, restored
+from cifar_tricks.commands.damage import Verification, check_cache, check_output, shown
+from cifar_tricks.commands.processes import DVC
+from cifar_tricks.data.backbone_weights import WEIGHTS
+from cifar_tricks.data.cifar10 import CIFAR10
+from cifar_tricks.data.photo_source import PHOTO
+from cifar_tricks.runs.folders import read_answers, read_history, read_run, seed_folder
+from cifar_tricks.runs.records import read_record
+from cifar_tricks.runs.seed import DESCRIPTION, RESULT, STATE, finished_result
+from cifar_tricks.tracking.store import find_store
 
 
 def report_damage(repair: bool) -> int:

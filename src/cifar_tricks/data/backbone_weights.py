@@ -16,13 +16,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from cifar_tricks.arrays import write_arrays
-from cifar_tricks.assets import Asset, Http, Source, Wheel
-from cifar_tricks.backbones import BACKBONES, CHOICE_FILE, weights_file
-from cifar_tricks.errors import UserError
-from cifar_tricks.fetch import fetch
-from cifar_tricks.files import hash_file, write_atomically
-from cifar_tricks.transport import say
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import hash_file, write_atomically
+from cifar_tricks.data.assets import Asset, Http, Source, Wheel
+from cifar_tricks.data.fetch import fetch
+from cifar_tricks.data.transport import say
+from cifar_tricks.training.backbones import BACKBONES, CHOICE_FILE, weights_file
 
 WEIGHTS = {
     "resnet18": Asset(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_tricks.arrays import write_arrays
-from cifar_tricks.assets import Asset, Http, Npm, Source
-from cifar_tricks.files import hash_file
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.files import hash_file
+from cifar_tricks.data.assets import Asset, Http, Npm, Source
 
 IMAGE_SIZE = 32
 HASH_IMAGES = 1000

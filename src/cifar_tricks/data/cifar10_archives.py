@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_tricks.archives import BadArchive, load_array_pickle, read_members
-from cifar_tricks.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
+from cifar_tricks.data.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 TEST_BATCHES = ["test_batch"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cifar_tricks.assets import Asset, Fetched, Source
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import adopt_file, write_atomically
-from cifar_tricks.transport import Limits, SourceFailed, SourceSlow, say, size_of
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import adopt_file, write_atomically
+from cifar_tricks.data.assets import Asset, Fetched, Source
+from cifar_tricks.data.transport import Limits, SourceFailed, SourceSlow, say, size_of
 
 BY_HAND = "placed by hand"
 

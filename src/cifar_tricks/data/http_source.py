@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from cifar_tricks.transport import Limits, Progress, SourceFailed, SourceSlow, say, size_of
+from cifar_tricks.data.transport import Limits, Progress, SourceFailed, SourceSlow, say, size_of
 
 CHUNK_BYTES = 1 << 18
 # A connection that brought this much before it dropped has earned a fresh set of retries.

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cifar_tricks.transport import Limits, SourceFailed
+from cifar_tricks.data.transport import Limits, SourceFailed
 
 # By default npm waits more than half a minute before it admits that there is no network.
 NPM_NETWORK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")

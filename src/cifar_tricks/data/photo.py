@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import is_temporary_copy, project_root
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import is_temporary_copy, project_root
 
 # Bounds the memory: so many pixels take 0.9 GB at most (PNG with alpha, turned), a JPEG 0.2 GB.
 # The photos of a 64-megapixel camera fit.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.assets import Asset, Http, Installed, Source
-from cifar_tricks.fetch import fetch
-from cifar_tricks.files import write_atomically
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.data.assets import Asset, Http, Installed, Source
+from cifar_tricks.data.fetch import fetch
 
 PHOTO_FILE = Path("data/images/photo.jpg")
 # Which of the photos it is.

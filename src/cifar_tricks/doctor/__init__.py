@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
+from cifar_tricks.base.errors import UserError
 from cifar_tricks.doctor.finding import NOTE, TODO, Finding
-from cifar_tricks.errors import UserError
 
 # What they are about, and the function that looks, within this package.
 CHECKS = {

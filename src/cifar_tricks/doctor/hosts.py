@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from cifar_tricks.assets import Asset, Source
-from cifar_tricks.cifar10 import CIFAR10
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root
+from cifar_tricks.data.assets import Asset, Source
+from cifar_tricks.data.backbone_weights import WEIGHTS
+from cifar_tricks.data.cifar10 import CIFAR10
+from cifar_tricks.data.photo_source import PHOTO
+from cifar_tricks.data.transport import Limits, SourceFailed
 from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root
-from cifar_tricks.photo_asset import PHOTO
-from cifar_tricks.pretrained import WEIGHTS
-from cifar_tricks.transport import Limits, SourceFailed
 
 LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0, package_seconds=15)
 
@@ -32,7 +32,7 @@ def hosts() -> Iterator[Finding]:
 
 
 def _backbones() -> tuple[str, ...]:
-    from cifar_tricks.params import load_params
+    from cifar_tricks.parameters.load import load_params
 
     try:
         return tuple(load_params().transfer.backbones)

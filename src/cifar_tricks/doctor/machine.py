@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from cifar_tricks import resources
+from cifar_tricks.base import resources
 from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
 
 VENV = Path(".venv")

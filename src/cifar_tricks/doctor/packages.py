@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from cifar_tricks.commands.package_index import split_lock
 from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
 from cifar_tricks.doctor.machine import own_environment
-from cifar_tricks.package_index import split_lock
 
 LOCK = Path("requirements.lock")
 SHOWN = 4  # of a list of packages

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cifar_tricks.doctor.finding import OK, TODO, Finding
-from cifar_tricks.store import Store, find_store
+from cifar_tricks.tracking.store import Store, find_store
 
 
 def tracking() -> Iterator[Finding]:

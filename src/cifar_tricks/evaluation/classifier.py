@@ -19,15 +19,19 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from cifar_tricks.arrays import Arrays, read_arrays
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.data import Normalisation
-from cifar_tricks.errors import UserError
-from cifar_tricks.evaluation import autocast
-from cifar_tricks.files import restored
-from cifar_tricks.models import load_weights
-from cifar_tricks.recipe import IMAGE_CHANNELS, IMAGE_SIZE, Call, NetSpec
-from cifar_tricks.schema import Net, explain, shorten
+from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored
+from cifar_tricks.base.mistakes import explain, shorten
+from cifar_tricks.parameters.schema import Net
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.nets import load_weights
+from cifar_tricks.training.predicting import autocast
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
+
+CARD = "card.md"
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 CALLS = ("activation", "norm_2d", "norm_1d", "dropout")

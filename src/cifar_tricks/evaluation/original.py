@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+# The step that the original report ends with.
+ORIGINAL_BEST = "improve-best"
+
 FILE = Path(__file__).with_name("original_report.json")
 
 

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cifar_tricks.calibration import NUM_BINS, Calibration
-from cifar_tricks.files import gzipped, write_atomically
-from cifar_tricks.original import original_result
-from cifar_tricks.outcome import Run
-from cifar_tricks.schema import Params
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One trained net on all test images.
-
-    Args:
-        key: of the variant.
-        seed: of the run.
-        accuracy: in [0, 1].
-        loss: cross-entropy in nats, None if not finite.
-        calibration: its confidences against its answers.
-        predictions: class of every test image in the official order, uint8 (N,).
-    """
-
-    key: str
-    seed: int
-    accuracy: float
-    loss: float | None
-    calibration: Calibration
-    predictions: np.ndarray
+from cifar_tricks.base.files import gzipped, write_atomically
+from cifar_tricks.evaluation.original import original_result
+from cifar_tricks.evaluation.score import NUM_BINS, Calibration, Score
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.runs.run import Run
 
 
 def metrics(params: Params, runs: dict[str, Run], scores: Iterable[Score]) -> dict[str, Any]:

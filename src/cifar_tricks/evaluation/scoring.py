@@ -13,33 +13,30 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cifar_tricks.answers import from_answers
-from cifar_tricks.arrays import Arrays, read_arrays, write_arrays
-from cifar_tricks.backbones import used_backbone
-from cifar_tricks.calibration import calibrate
-from cifar_tricks.data import Images, Normalisation
-from cifar_tricks.errors import UserError
-from cifar_tricks.evaluation import loss_and_accuracy, predict
-from cifar_tricks.files import restored
-from cifar_tricks.machine import choose_device, prepare
-from cifar_tricks.models import load_weights
-from cifar_tricks.outcome import Run
-from cifar_tricks.resources import cores
-from cifar_tricks.run_checks import check_run
-from cifar_tricks.runs import (
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored
+from cifar_tricks.base.resources import cores
+from cifar_tricks.base.signed_json import finite
+from cifar_tricks.evaluation.score import Score, calibrate, from_answers
+from cifar_tricks.evaluation.test_images import read_test_images
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, stage_name, variants
+from cifar_tricks.runs.checks import check_run
+from cifar_tricks.runs.folders import (
     WEIGHTS,
-    finite,
     read_answers,
     read_run,
     record_file,
     run_folder,
     seed_folder,
 )
-from cifar_tricks.schema import Params
-from cifar_tricks.scores import Score
-from cifar_tricks.variants import Variant, stage_name, variants
-
-TEST_FILE = "data/cifar10/test.safetensors"
+from cifar_tricks.runs.run import Run
+from cifar_tricks.training.backbones import used_backbone
+from cifar_tricks.training.device import choose_device, prepare
+from cifar_tricks.training.images import Images, Normalisation
+from cifar_tricks.training.nets import load_weights
+from cifar_tricks.training.predicting import loss_and_accuracy, predict
 
 
 def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run], list[Score]]:
@@ -84,19 +81,6 @@ def trained_keys(params: Params) -> list[str]:
     return [
         key for key in planned_keys(params) if (run_folder(params.scale, key) / "run.json").exists()
     ]
-
-
-def read_test_images(params: Params, device: torch.device) -> Images:
-    """The test images that are used, on the device."""
-    arrays = _test_arrays(params)
-    return Images.from_arrays(arrays, torch.arange(len(arrays["labels"])), device)
-
-
-def _test_arrays(params: Params) -> Arrays:
-    """The first ``test_images`` of the test file."""
-    arrays, count = read_arrays(TEST_FILE), params.scales[params.scale].test_images
-    first = {name: array[:count] for name, array in arrays.arrays.items()}
-    return Arrays(arrays=first, sha256=arrays.sha256)
 
 
 def _matching_run(params: Params, variant: Variant) -> Run:
@@ -157,33 +141,4 @@ def score_seed(variant: Variant, run: Run, seed: int, folder: Path, *, test: Ima
         loss=finite(loss),
         calibration=calibrate(probabilities, test.labels.cpu().numpy()),
         predictions=logits.argmax(1).to(torch.uint8).cpu().numpy(),
-    )
-
-
-def test_labels(params: Params) -> np.ndarray:
-    """Labels int64 (N,) of the test images that are used, in the official order."""
-    return _test_arrays(params)["labels"]
-
-
-def write_examples(path: Path, params: Params, score: Score, *, count: int = 4) -> None:
-    """Writes the first test images that a net got right and wrong, to show what it looked at.
-
-    Args:
-        path: of a safetensors file with ``images`` uint8 (N, 3, 32, 32), ``labels``, ``predicted``
-            and ``index`` int64 (N,), the place in the test file; the right ones first.
-        params: the checked parameters.
-        score: of the net.
-        count: how many right and how many wrong images, where there are so many.
-    """
-    test = _test_arrays(params)
-    right = score.predictions == test["labels"]
-    index = np.concatenate([np.flatnonzero(right)[:count], np.flatnonzero(~right)[:count]])
-    write_arrays(
-        path,
-        {
-            "images": test["images"][index],
-            "labels": test["labels"][index],
-            "predicted": score.predictions[index].astype(np.int64),
-            "index": index.astype(np.int64),
-        },
     )

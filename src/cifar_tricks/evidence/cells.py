@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.interactions import Contrast
-from cifar_tricks.results import Result, Study
-from cifar_tricks.sampling import TestScore
-from cifar_tricks.statistics import Interval
+from cifar_tricks.evidence.factorials import Contrast
+from cifar_tricks.evidence.sampling import SampledAccuracy
+from cifar_tricks.evidence.statistics import Interval
+from cifar_tricks.evidence.study import Result, Study
 
 NOTHING = "—"
 SAID = {"better": "better", "worse": "worse", "little": "little effect"}
@@ -132,7 +132,7 @@ def comparison_cells(row: Mapping[str, Any], notation: Notation = FRACTIONS) -> 
     """The cells of a comparison.
 
     Args:
-        row: of :func:`cifar_tricks.comparisons.comparison_row`, or of ``comparisons.csv``.
+        row: of :func:`cifar_tricks.evidence.comparisons.comparison_row`, or of ``comparisons.csv``.
         notation: how numbers are written.
     """
     of = {name: None if pd.isna(value) else value for name, value in row.items()}
@@ -167,7 +167,7 @@ def contrast_cells(contrast: Contrast) -> list[str]:
     ]
 
 
-def sampling_cells(score: TestScore | None, result: Result) -> list[str]:
+def sampling_cells(score: SampledAccuracy | None, result: Result) -> list[str]:
     """Test accuracy, Wilson's interval, accuracy without near-duplicates, calibration error."""
     if score is None:
         return [NOTHING] * 4

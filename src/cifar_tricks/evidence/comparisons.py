@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.analysis import Effect, Family
-from cifar_tricks.cells import POINTS, comparison_cells
-from cifar_tricks.results import Study
-from cifar_tricks.statistics import summarise
+from cifar_tricks.evidence.cells import POINTS, comparison_cells
+from cifar_tricks.evidence.effects import Effect, Family
+from cifar_tricks.evidence.statistics import summarise
+from cifar_tricks.evidence.study import Study
 
 COLUMNS = (
     "key",

@@ -6,8 +6,8 @@ import io
 
 import pandas as pd
 
-from cifar_tricks.results import Result
-from cifar_tricks.runs import HISTORY_COLUMNS, read_history
+from cifar_tricks.evidence.study import Result
+from cifar_tricks.runs.folders import HISTORY_COLUMNS, read_history
 
 
 def read_curves(result: Result) -> pd.DataFrame:

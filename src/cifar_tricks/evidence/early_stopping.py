@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from cifar_tricks.results import Result, Study
-from cifar_tricks.statistics import CONFIDENCE, Interval
+from cifar_tricks.evidence.statistics import CONFIDENCE, Interval
+from cifar_tricks.evidence.study import Result, Study
 
 # Two seeds of a variant always lie on a line.
 LEAST_SEEDS = 3

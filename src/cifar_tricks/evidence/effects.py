@@ -13,10 +13,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from cifar_tricks.original import original_claim
-from cifar_tricks.predictions import right_answers
-from cifar_tricks.results import Result, Study
-from cifar_tricks.statistics import (
+from cifar_tricks.evaluation.original import original_claim
+from cifar_tricks.evidence.predictions import right_answers
+from cifar_tricks.evidence.statistics import (
     ALPHA,
     Comparison,
     McNemar,
@@ -26,7 +25,8 @@ from cifar_tricks.statistics import (
     pairs_needed,
     smallest_p,
 )
-from cifar_tricks.verdicts import NOT_RESOLVED, Claim, verdict
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.verdicts import NOT_RESOLVED, Claim, verdict
 
 Direction = Literal["better", "worse", "unclear"]
 

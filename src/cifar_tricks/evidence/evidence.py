@@ -9,15 +9,20 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from cifar_tricks.analysis import Family, sensitivity_family, tricks_family
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.early_stopping import Stopping, stopping
-from cifar_tricks.interactions import Factorial, factorials
-from cifar_tricks.predictions import class_accuracies, predicted_classes
-from cifar_tricks.provenance import Provenance, provenance
-from cifar_tricks.results import GOAL, Result, Study
-from cifar_tricks.sampling import TestScore, near_duplicates, optimism, score_images
-from cifar_tricks.selection import Optimism
+from cifar_tricks.evidence.early_stopping import Stopping, stopping
+from cifar_tricks.evidence.effects import Family, sensitivity_family, tricks_family
+from cifar_tricks.evidence.factorials import Factorial, factorials
+from cifar_tricks.evidence.predictions import class_accuracies, predicted_classes
+from cifar_tricks.evidence.provenance import Provenance, provenance
+from cifar_tricks.evidence.sampling import (
+    Optimism,
+    SampledAccuracy,
+    near_duplicates,
+    optimism,
+    score_images,
+)
+from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +63,7 @@ class Evidence:
         return optimism(self.study, self.predictions)
 
     @cached_property
-    def sampled(self) -> dict[str, TestScore | None]:
+    def sampled(self) -> dict[str, SampledAccuracy | None]:
         """How far the test images decide, by variant: baselines, the best net, transfer; None for
         one with a flaw."""
         study = self.study

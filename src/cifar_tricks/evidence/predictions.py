@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.errors import UserError
-from cifar_tricks.results import Result
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.evidence.study import Result
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

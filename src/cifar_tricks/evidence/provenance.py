@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cifar_tricks.outcome import Origin
-from cifar_tricks.results import Result, Study
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.runs.run import Origin
 
 
 @dataclass(frozen=True, kw_only=True)

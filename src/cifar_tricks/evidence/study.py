@@ -13,18 +13,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from cifar_tricks.backbones import check_choice, used_backbone
-from cifar_tricks.errors import UserError
-from cifar_tricks.original import original_result
-from cifar_tricks.outcome import Run
-from cifar_tricks.run_checks import check_complete, check_data, check_run
-from cifar_tricks.runs import read_run, run_folder
-from cifar_tricks.schema import Params
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.evaluation.original import original_result
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.runs.checks import check_complete, check_data, check_run
+from cifar_tricks.runs.folders import read_run, run_folder
+from cifar_tricks.runs.run import Run
+from cifar_tricks.training.backbones import check_choice, used_backbone
 
 MISSING, DIVERGED = "missing", "diverged"
-# The step that the original report ends with.
-ORIGINAL_BEST = "improve-best"
 # The original's training images and epochs.
 PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
 GOAL = 0.80  # test accuracy that the original's task 3e asks for

@@ -7,7 +7,7 @@ from typing import Literal
 
 from scipy import stats
 
-from cifar_tricks.statistics import ALPHA, Comparison
+from cifar_tricks.evidence.statistics import ALPHA, Comparison
 
 Claim = Literal["better", "worse", "little"]
 CONFIRMED, CONTRADICTED, NOT_RESOLVED = VERDICTS = ("confirmed", "contradicted", "not resolved")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cifar_tricks.arithmetic import output_size
+from cifar_tricks.training.arithmetic import output_size
 
 Matrix = Sequence[Sequence[int]]
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from cifar_tricks import arithmetic
-from cifar_tricks.arithmetic import ReceptiveField, output_size
-from cifar_tricks.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NUM_CLASSES, Call, NetSpec
+from cifar_tricks.training import arithmetic
+from cifar_tricks.training.arithmetic import ReceptiveField, output_size
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NUM_CLASSES, NetSpec
 
 BATCH_NORMS = ("torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d")
 

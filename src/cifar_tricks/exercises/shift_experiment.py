@@ -19,11 +19,11 @@ from scipy.stats import t as student
 from torch import Tensor
 from torch.nn import functional as F
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.data import TRAIN_FILE, Normalisation, split_indices
-from cifar_tricks.machine import prepare
-from cifar_tricks.outcome import Run
-from cifar_tricks.runs import read_run, run_folder, seed_folder, seeds_with_weights
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, seeds_with_weights
+from cifar_tricks.runs.run import Run
+from cifar_tricks.training.device import prepare
+from cifar_tricks.training.images import TRAIN_FILE, Normalisation, split_indices
 
 # Always there, whatever `models` of params.yaml holds; the net of exercise (g).
 NET = "reference-baseline"

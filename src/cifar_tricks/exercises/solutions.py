@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_tricks.arithmetic import kernel_sizes, output_size, same_padding
-from cifar_tricks.hand_convolution import Matrix, convolve, flip, show_sum, side_by_side
-from cifar_tricks.net_layers import Layer, net_layers
-from cifar_tricks.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
+from cifar_tricks.exercises.by_hand import Matrix, convolve, flip, show_sum, side_by_side
+from cifar_tricks.exercises.net_layers import Layer, net_layers
+from cifar_tricks.training.arithmetic import kernel_sizes, output_size, same_padding
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.net_layers import describe_net
-from cifar_tricks.recipe import IMAGE_SIZE, NetSpec
-from cifar_tricks.results import ORIGINAL_BEST
-from cifar_tricks.schema import Params
-from cifar_tricks.shift_experiment import LAYERS, MAX, NONE, measure_shifts
-from cifar_tricks.solutions import (
+from cifar_tricks.evaluation.original import ORIGINAL_BEST
+from cifar_tricks.exercises.net_layers import describe_net
+from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NONE, measure_shifts
+from cifar_tricks.exercises.solutions import (
     Exercise,
     solve_convolution,
     solve_kernel,
@@ -26,7 +24,13 @@ from cifar_tricks.solutions import (
     solve_pooling,
     solve_second_convolution,
 )
-from cifar_tricks.variants import variants
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.recipe import IMAGE_SIZE, NetSpec
+
+FILE = "exercises.json"
+
+FIGURE = "exercises/shift.png"
 
 ORIGINAL_FILE = Path(__file__).with_name("original_exercises.json")
 
@@ -67,7 +71,7 @@ def solve(
 
     Args:
         original: see :func:`original_exercises`.
-        shift: what :func:`~cifar_tricks.shift_experiment.measure_shifts` found.
+        shift: what :func:`~cifar_tricks.exercises.shift_experiment.measure_shifts` found.
     """
     given = {letter: exercise["given"] for letter, exercise in original.items()}
     answers = {letter: exercise["answer"] for letter, exercise in original.items()}

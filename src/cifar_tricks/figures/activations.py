@@ -14,13 +14,13 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
-from cifar_tricks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.data import Normalisation
-from cifar_tricks.layers import PHOTO_SIZE, Layers, check_layers, layer_outputs, node_names
-from cifar_tricks.models import ConvNet
-from cifar_tricks.photo import crop_square, read_photo
-from cifar_tricks.views import Examples, NetView
+from cifar_tricks.data.photo import crop_square, read_photo
+from cifar_tricks.figures.layers import PHOTO_SIZE, Layers, check_layers, layer_outputs, node_names
+from cifar_tricks.figures.views import Examples, NetView
+from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.nets import ConvNet
 
 # In pixel values 0 to 255, like that of our own nets.
 IMAGENET = Normalisation(

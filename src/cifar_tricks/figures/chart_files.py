@@ -14,9 +14,8 @@ from typing import Any
 import vl_convert
 from PIL import Image
 
-from cifar_tricks.figure_style import write_picture
-from cifar_tricks.markdown import TEMPLATES
-from cifar_tricks.page_charts import AXIS, CONFIG, Spec
+from cifar_tricks.charts.vega_lite import AXIS, CONFIG, STYLE_SHEET, Spec
+from cifar_tricks.figures.style import write_picture
 
 # In points; GitHub shows a page about so wide, so that the type is read at its own size.
 WIDTH, PADDING, GAP = 900, 12, 28
@@ -199,5 +198,5 @@ def _coloured(spec: Spec) -> dict[str, Any]:
 @cache
 def light_theme() -> dict[str, str]:
     """The colours of the page's style sheet by name: those of its first rule."""
-    rule = (TEMPLATES / "page/style.css").read_text().partition("}")[0]
+    rule = STYLE_SHEET.read_text().partition("}")[0]
     return dict(re.findall(r"--(\w+): (#\w+)", rule))

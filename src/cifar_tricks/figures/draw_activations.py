@@ -10,9 +10,9 @@ from textwrap import fill
 import numpy as np
 from matplotlib.figure import Figure
 
-from cifar_tricks.attribution_figures import HEIGHT, draw_attribution
-from cifar_tricks.figure_style import INK, set_title
-from cifar_tricks.tile_figures import (
+from cifar_tricks.figures.draw_grad_cam import HEIGHT, draw_attribution
+from cifar_tricks.figures.style import INK, set_title
+from cifar_tricks.figures.tiles import (
     TIMES,
     add_note,
     colour_filters,
@@ -21,7 +21,7 @@ from cifar_tricks.tile_figures import (
     show_tile,
     tile_width,
 )
-from cifar_tricks.views import NetView, Views
+from cifar_tricks.figures.views import NetView, Views
 
 # Filters and maps in a row beside the image, and on the sheet of all filters.
 COLUMNS, OWN_COLUMNS, SHEET_COLUMNS = 5, 8, 16
@@ -33,7 +33,7 @@ HOW_SIGNED_MAPS = "each map scaled by its largest absolute value, mid gray is 0,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TileRow:
     """Tiles side by side.
 
     Args:
@@ -72,8 +72,8 @@ def draw_first(figure: Figure, view: NetView) -> None:
     for start in range(0, len(view.filters), COLUMNS):
         part = slice(start, start + COLUMNS)
         titles = [f"filter {number}" for number in view.filters[part]]
-        rows.append(Row(label="weights", tiles=weights[part], titles=titles))
-        rows.append(Row(label="activation", tiles=maps[part]))
+        rows.append(TileRow(label="weights", tiles=weights[part], titles=titles))
+        rows.append(TileRow(label="activation", tiles=maps[part]))
     _draw_rows(figure, view, rows, COLUMNS)
     add_note(
         figure,
@@ -101,7 +101,7 @@ def draw_last(figure: Figure, view: NetView) -> None:
     titles = [f"channel {n}{note}" for n, note in zip(view.channels, silent, strict=True)]
     for start in range(0, len(maps), COLUMNS):
         part = slice(start, start + COLUMNS)
-        rows.append(Row(label="activation", tiles=maps[part], titles=titles[part]))
+        rows.append(TileRow(label="activation", tiles=maps[part], titles=titles[part]))
     _draw_rows(figure, view, rows, COLUMNS)
     add_note(figure, f"Activation: {_last(view)}: {_how(view.last_maps)}.")
 
@@ -113,9 +113,9 @@ def draw_own(figure: Figure, view: NetView) -> None:
     filters = [f"filter {number}" for number in view.filters]
     channels = [f"channel {number}" for number in view.channels]
     rows = [
-        Row(label=f"weights\n{view.first}", tiles=weights, titles=filters),
-        Row(label=f"activation\n{view.first}", tiles=gray_maps(view.first_maps)),
-        Row(label=f"activation\n{view.last}", tiles=gray_maps(view.last_maps), titles=channels),
+        TileRow(label=f"weights\n{view.first}", tiles=weights, titles=filters),
+        TileRow(label=f"activation\n{view.first}", tiles=gray_maps(view.first_maps)),
+        TileRow(label=f"activation\n{view.last}", tiles=gray_maps(view.last_maps), titles=channels),
     ]
     _draw_rows(figure, view, rows, OWN_COLUMNS)
     add_note(
@@ -126,7 +126,7 @@ def draw_own(figure: Figure, view: NetView) -> None:
     )
 
 
-def _draw_rows(figure: Figure, view: NetView, rows: Sequence[Row], columns: int) -> None:
+def _draw_rows(figure: Figure, view: NetView, rows: Sequence[TileRow], columns: int) -> None:
     """The image on the left, rows of tiles on the right."""
     ratios = [IMAGE_WIDTH, *[tile_width(columns, beside=IMAGE_WIDTH)] * columns]
     grid = figure.add_gridspec(len(rows), 1 + columns, width_ratios=ratios)

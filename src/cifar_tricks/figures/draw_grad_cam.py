@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.figure_style import DARK, INK, set_title
-from cifar_tricks.tile_figures import shape, show_tile
-from cifar_tricks.views import Attribution
+from cifar_tricks.figures.style import DARK, INK, set_title
+from cifar_tricks.figures.tiles import shape, show_tile
+from cifar_tricks.figures.views import Attribution
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 # So many examples of either kind, side by side.
 COLUMNS = 4

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cifar_tricks.data import Normalisation
-from cifar_tricks.models import ConvNet
-from cifar_tricks.recipe import IMAGE_SIZE
-from cifar_tricks.views import Attribution, Examples
+from cifar_tricks.figures.views import Attribution, Examples
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.nets import ConvNet
+from cifar_tricks.training.recipe import IMAGE_SIZE
 
 
 def split_net(net: ConvNet) -> tuple[nn.Sequential, nn.Sequential]:

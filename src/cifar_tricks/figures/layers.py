@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.errors import UserError
 
 # Height and width in pixels of what ImageNet nets take.
 PHOTO_SIZE = 224

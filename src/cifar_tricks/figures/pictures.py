@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from cifar_tricks.activation_figures import plan_pictures
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.backbones import BACKBONES, used_backbone, weights_file
-from cifar_tricks.data import Normalisation
-from cifar_tricks.figure_style import save_figure
-from cifar_tricks.files import write_atomically
-from cifar_tricks.machine import prepare
-from cifar_tricks.models import ConvNet, load_weights
-from cifar_tricks.photo_asset import PHOTO_FILE, describe_photo
-from cifar_tricks.results import Result, Study
-from cifar_tricks.runs import WEIGHTS, seed_folder, seeds_with_weights, to_json
-from cifar_tricks.schema import Params
-from cifar_tricks.viewing import ImageNetView, make_views
-from cifar_tricks.views import Examples
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.data.photo_source import PHOTO_FILE, describe_photo
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.figures.activations import view_example, view_photo
+from cifar_tricks.figures.draw_activations import plan_pictures
+from cifar_tricks.figures.grad_cam import attribute
+from cifar_tricks.figures.layers import Layers
+from cifar_tricks.figures.style import save_figure
+from cifar_tricks.figures.views import Examples, Views
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.runs.folders import WEIGHTS, seed_folder, seeds_with_weights
+from cifar_tricks.training.backbones import BACKBONES, used_backbone, weights_file
+from cifar_tricks.training.device import prepare
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.nets import ConvNet, load_weights
 
 CPU = torch.device("cpu")
 
@@ -81,3 +87,52 @@ def _own_net(result: Result, seed: int) -> tuple[ConvNet, Normalisation]:
     assert isinstance(net, ConvNet)
     outcome = result.run.seeds[seed]
     return net, Normalisation(mean=outcome.mean, std=outcome.std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNetView:
+    """What is asked of an ImageNet net.
+
+    Args:
+        net: with its 1,000 classes and ImageNet's weights, in evaluation mode, on the CPU.
+        backbone: its key in :data:`cifar_tricks.training.backbones.BACKBONES`.
+        layers: which layers are shown.
+        photo: the file.
+        description: what the photo shows and where it comes from, in a few words.
+    """
+
+    net: nn.Module
+    backbone: str
+    layers: Layers
+    photo: Path | str
+    description: str
+
+
+def make_views(
+    imagenet: ImageNetView | None,
+    own: Mapping[str, tuple[ConvNet, Normalisation]],
+    examples: Examples | None,
+    best: str | None,
+) -> Views:
+    """Computes all that can be shown.
+
+    Args:
+        imagenet: None where no weights could be had.
+        own: our nets with the normalisation of their runs, by key, in evaluation mode, on the CPU.
+        examples: test images with the predictions of the net ``best``; None for none.
+        best: key of the net that is explained; left out where ``own`` lacks it.
+
+    Raises:
+        UserError: the photo cannot be read, or the ImageNet net has no such layer.
+    """
+    photo = None
+    if imagenet is not None:
+        ask = imagenet
+        photo = view_photo(ask.net, ask.backbone, ask.layers, ask.photo, ask.description)
+    if examples is None or not len(examples):
+        return Views(photo=photo)
+    return Views(
+        photo=photo,
+        own={key: view_example(*own[key], key, examples) for key in own},
+        attribution=attribute(*own[best], best, examples) if best and best in own else None,
+    )

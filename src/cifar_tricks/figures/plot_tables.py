@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.curves import mean_curve, read_curves
-from cifar_tricks.files import write_atomically
-from cifar_tricks.predictions import predicted_classes
-from cifar_tricks.results import Result, Study
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.evidence.curves import mean_curve, read_curves
+from cifar_tricks.evidence.predictions import predicted_classes
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
 

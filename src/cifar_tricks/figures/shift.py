@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from cifar_tricks.figure_style import GRAY, INK, set_title
+from cifar_tricks.figures.style import GRAY, INK, set_title
 
 # Height in inches.
 HEIGHT = 3.9
@@ -21,7 +21,7 @@ def draw_shift(figure: Figure, shift: Mapping[str, Any]) -> None:
 
     Args:
         figure: an empty one.
-        shift: what :func:`cifar_tricks.shift_experiment.measure_shifts` found.
+        shift: what :func:`cifar_tricks.exercises.shift_experiment.measure_shifts` found.
     """
     set_title(figure, f"{shift['net']}: features of the first convolution when the image shifts")
     one, all_shifts = figure.subplots(1, 2, width_ratios=(1, 1.15))

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar_tricks.files import write_atomically
+from cifar_tricks.base.files import write_atomically
 
 INK, DARK, GRAY, LIGHT = "#222222", "#555555", "#8a8a8a", "#d9d9d9"
 # Nine inches are the width at which GitHub shows a page: 10 point type is read at its own size.

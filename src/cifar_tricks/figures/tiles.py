@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cifar_tricks.figure_style import DARK, INK, LIGHT, WIDTH
+from cifar_tricks.figures.style import DARK, INK, LIGHT, WIDTH
 
 # What is this much weaker than the strongest filter or map is not amplified any further: a dead
 # filter shows gray instead of noise.

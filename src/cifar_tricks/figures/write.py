@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from cifar_tricks.chart_files import Chart, Key, write_chart
-from cifar_tricks.curve_charts import curve_points, curves_chart, kept_points
-from cifar_tricks.curves import read_curves
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.files import write_atomically
-from cifar_tricks.page_charts import GROUP_COLOURS, Spec, class_chart, trick_colours
-from cifar_tricks.recipe import NUM_CLASSES
-from cifar_tricks.results import GOAL, Result, Study
-from cifar_tricks.study_charts import confusion_chart, effect_charts, ladder_chart
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.charts.curves import curve_points, curves_chart, kept_points
+from cifar_tricks.charts.study import confusion_chart, effect_charts, ladder_chart
+from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, trick_colours
+from cifar_tricks.evidence.curves import read_curves
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.figures.chart_files import Chart, Key, write_chart
+from cifar_tricks.training.recipe import NUM_CLASSES
 
 # A loss above twice that of guessing is off the chart: it would flatten everything else.
 LOSS_LIMIT = 2 * math.log(NUM_CLASSES)

@@ -1,7 +1,7 @@
 """params.yaml, read and checked: the only place where YAML is read.
 
 :func:`load_params` refuses a file with any mistake, in one line and before any work;
-:mod:`cifar_tricks.variants` turns a checked file into the recipes of all training runs.
+:mod:`cifar_tricks.parameters.variants` turns a checked file into the recipes of all training runs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from cifar_tricks.checks import check_factorial, check_images, check_names
-from cifar_tricks.errors import UserError
-from cifar_tricks.schema import Params, explain, printable
-from cifar_tricks.variants import variants
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.mistakes import explain, printable
+from cifar_tricks.parameters.rules import check_factorial, check_images, check_names
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
 
 LARGEST_FILE = 200_000  # bytes; more would take longer to read than a mistake may take to tell
 MOST_VALUES = 20_000

@@ -5,12 +5,10 @@ All functions raise ValueError with the key, the value and what is valid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.recipe import AnyRecipe, Recipe
-from cifar_tricks.schema import Params, Stack, choose_from
+from cifar_tricks.base.mistakes import wrong_name
+from cifar_tricks.parameters.schema import Params, Stack
+from cifar_tricks.training.backbones import BACKBONES
+from cifar_tricks.training.recipe import AnyRecipe, Recipe
 
 TRAINING_FILE_IMAGES, TEST_FILE_IMAGES = 50_000, 10_000
 # Names of groups and of other folders beside the results of a model or a scale.
@@ -20,13 +18,6 @@ REQUIRED_TRICKS = {
     "baseline": "every trick is compared with it",
     "augment": "the stage augment makes its copies",
 }
-# What the stage `improve` of dvc.yaml depends on; stacks on other nets belong to `combine`.
-IMPROVE_MODEL = "model1"
-
-
-def wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) -> str:
-    """The message about a name that is none of the valid ones."""
-    return f"{'.'.join(where)} = {given}: unknown; {choose_from(given, valid)}"
 
 
 def check_names(params: Params) -> None:
@@ -42,12 +33,11 @@ def check_names(params: Params) -> None:
         raise ValueError(wrong_name(("model",), params.model, models))
     if params.model == "reference" and params.trick != "baseline":
         raise ValueError(f"trick = {params.trick}: the reference net is trained with baseline only")
-    for step, stack in params.improve.items():
-        if stack.model != IMPROVE_MODEL:
-            raise ValueError(
-                f"improve.{step}.model = {stack.model}: its steps change {IMPROVE_MODEL}; put a "
-                "stack on any other net under combine"
-            )
+    for section in ("improve", "combine", "sensitivity"):
+        for name, setting in getattr(params, section).items():
+            # Their stages depend on one of `models`.
+            if setting.model not in params.models:
+                raise ValueError(wrong_name((section, name, "model"), setting.model, params.models))
     for backbone in (*params.transfer.backbones, *params.visualize.layers):
         if backbone not in BACKBONES:
             where = ("transfer", "backbones")

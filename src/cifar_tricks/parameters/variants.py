@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from cifar_tricks.backbones import IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.checks import check_recipe, check_steps, wrong_name
-from cifar_tricks.recipe import AnyRecipe, BackboneSpec, Call, NetSpec, Recipe, TransferRecipe
-from cifar_tricks.schema import Net, Params, Scale, Section, Stack, Train, choose_from, explain
+from cifar_tricks.base.mistakes import Section, choose_from, explain, wrong_name
+from cifar_tricks.parameters.rules import check_recipe, check_steps
+from cifar_tricks.parameters.schema import Net, Params, Scale, Stack, Train
+from cifar_tricks.training.backbones import IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, NetSpec, Recipe, TransferRecipe
 from cifar_tricks.tricks import Trick, load_trick, trick_names
 
 S = TypeVar("S", bound=Section)
@@ -47,8 +49,8 @@ def variants(
         params: the checked parameters.
         scale: a key of ``scales``; the chosen one where None.
         backbone: the one that transfer learning starts from, see
-            :func:`cifar_tricks.backbones.used_backbone`; the first of ``transfer.backbones`` where
-            None.
+            :func:`cifar_tricks.training.backbones.used_backbone`; the first of
+            ``transfer.backbones`` where None.
 
     Raises:
         ValueError: a wrong value, with its place; never after :func:`load_params`.

@@ -10,17 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.arrays import read_arrays, write_arrays
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.classifier import DESCRIPTION, WEIGHTS
-from cifar_tricks.files import write_atomically
-from cifar_tricks.markdown import render
-from cifar_tricks.predictions import class_accuracies
-from cifar_tricks.results import Result, Study, is_small
-from cifar_tricks.runs import seed_folder, seeds_with_weights, to_json
-from cifar_tricks.statistics import summarise, wilson
-
-CARD = "card.md"
+from cifar_tricks.base.arrays import read_arrays, write_arrays
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.evaluation.classifier import CARD, DESCRIPTION, WEIGHTS
+from cifar_tricks.evidence.predictions import class_accuracies
+from cifar_tricks.evidence.statistics import summarise, wilson
+from cifar_tricks.evidence.study import Result, Study, is_small
+from cifar_tricks.report.markdown import render
+from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 
 def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cifar_tricks.analysis import Effect
-from cifar_tricks.cells import (
+from cifar_tricks.evidence.cells import (
     NOTHING,
     Cells,
     comparison_cells,
@@ -12,12 +11,13 @@ from cifar_tricks.cells import (
     sampling_cells,
     setting,
 )
-from cifar_tricks.comparisons import comparison_row
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.interactions import Factorial
-from cifar_tricks.markdown import Markdown, bold, code, italic, table
-from cifar_tricks.report_tables import emphasise, spread, with_spread
-from cifar_tricks.results import Result, Study
+from cifar_tricks.evidence.comparisons import comparison_row
+from cifar_tricks.evidence.effects import Effect
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.factorials import Factorial
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
+from cifar_tricks.report.tables import emphasise, spread, with_spread
 
 
 def tricks_table(evidence: Evidence, model: str) -> Markdown:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.markdown import Markdown, bold, image, table
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.exercises.solve import FIGURE, FILE
+from cifar_tricks.report.markdown import Markdown, bold, image, table
 
-FILE = "exercises.json"
-FIGURE = "exercises/shift.png"
 NOTHING = "—"
 
 

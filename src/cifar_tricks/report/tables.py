@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.cells import NOTHING, describe, mean_epochs, num_seeds, number, signed_number
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.markdown import Markdown, bold, code, italic, table
-from cifar_tricks.original import original_result
-from cifar_tricks.results import GOAL, Result, Study
+from cifar_tricks.evaluation.original import original_result
+from cifar_tricks.evidence.cells import (
+    NOTHING,
+    describe,
+    mean_epochs,
+    num_seeds,
+    number,
+    signed_number,
+)
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
+from cifar_tricks.training.backbones import BACKBONES
 
 
 def spread(values: Sequence[float], *, signed: bool = False) -> str:

@@ -16,37 +16,41 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks import evidence_tables, exercise_tables, report_tables
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.cells import describe
-from cifar_tricks.comparisons import comparison_table, to_csv, to_latex
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.files import write_atomically
-from cifar_tricks.markdown import Markdown, code, escape, image, render
-from cifar_tricks.original import original_notes
-from cifar_tricks.page import write_page
-from cifar_tricks.results import GOAL, MISSING, Result, Study, is_small
-from cifar_tricks.runs import to_json
-from cifar_tricks.views import Views
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.evaluation.original import original_notes
+from cifar_tricks.evidence.cells import describe
+from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.study import GOAL, MISSING, Result, Study, is_small
+from cifar_tricks.report import comparisons, exercises, tables
+from cifar_tricks.report.markdown import Markdown, code, escape, image, render
+from cifar_tricks.report.page.write import write_page
+from cifar_tricks.training.backbones import BACKBONES
 
 MANIFEST = Path("data/manifest.json")
+# Where the stage `visualize` has noted nothing.
+NO_PICTURES: dict[str, Any] = {
+    **dict.fromkeys(("backbone", "photo", "photo_class", "photo_probability", "explained")),
+    "own_nets": [],
+}
 TABLES = (
-    evidence_tables.tricks_table,
-    evidence_tables.sensitivity_table,
-    evidence_tables.factorial_table,
-    evidence_tables.sampling_table,
-    report_tables.reference_table,
-    report_tables.transfer_table,
-    report_tables.stack_table,
-    report_tables.class_table,
-    report_tables.details_table,
-    report_tables.facts_table,
-    report_tables.costs_table,
-    exercise_tables.answers_table,
-    exercise_tables.shift_table,
-    exercise_tables.shift_figure,
-    exercise_tables.net_table,
-    exercise_tables.net_totals,
+    comparisons.tricks_table,
+    comparisons.sensitivity_table,
+    comparisons.factorial_table,
+    comparisons.sampling_table,
+    tables.reference_table,
+    tables.transfer_table,
+    tables.stack_table,
+    tables.class_table,
+    tables.details_table,
+    tables.facts_table,
+    tables.costs_table,
+    exercises.answers_table,
+    exercises.shift_table,
+    exercises.shift_figure,
+    exercises.net_table,
+    exercises.net_totals,
 )
 IDENTITY = ("key", "group", "model", "trick", "seed", "status")
 SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
@@ -101,7 +105,7 @@ def _context(evidence: Evidence, folder: Path) -> dict[str, Any]:
         "assets": _assets(),
         "backbones": BACKBONES,
         "pictures": _activation_facts(folder),
-        "exercises": exercise_tables.read_exercises(folder),
+        "exercises": exercises.read_exercises(folder),
         "figure": partial(_figure, folder),
         "describe": describe,
         **{function.__name__: function for function in TABLES},
@@ -113,7 +117,7 @@ def _activation_facts(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / "activations.json").read_bytes()))
     except (OSError, ValueError, TypeError):
-        return Views().facts()
+        return dict(NO_PICTURES)
 
 
 def _figure(folder: Path, name: str, alt: str) -> Markdown:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.outcome import Run
-from cifar_tricks.runs import read_run, run_folder, to_json
-from cifar_tricks.variants import Variant
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.parameters.variants import Variant
+from cifar_tricks.runs.folders import read_run, run_folder
+from cifar_tricks.runs.run import Run
 
 
 def check_complete(scale: str, wanted: Mapping[str, Collection[int]]) -> None:

@@ -7,8 +7,8 @@ import time
 
 from tqdm import tqdm
 
-from cifar_tricks.progress import Progress
-from cifar_tricks.variants import Variant
+from cifar_tricks.parameters.variants import Variant
+from cifar_tricks.training.progress import Progress
 
 
 class TrainingDisplay:

@@ -14,16 +14,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import restored, write_atomically
-from cifar_tricks.outcome import Run
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored, write_atomically
+from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US, read_signed, signed, to_json
+from cifar_tricks.runs.run import Run
 
 # Of weights and answers a seed has one.
 WEIGHTS, HISTORY, ANSWERS = "model.safetensors", "history.csv", "answers.json"
@@ -42,7 +41,7 @@ def seed_folder(scale: str, key: str, seed: int) -> Path:
 
 
 def record_file(scale: str, key: str, seed: int) -> Path:
-    """Where the record of a seed lies, see :mod:`cifar_tricks.handover`."""
+    """Where the record of a seed lies, see :mod:`cifar_tricks.runs.records`."""
     return Path("records") / scale / key / f"seed={seed}.json"
 
 
@@ -54,35 +53,6 @@ def seeds_with_weights(run: Run) -> list[int]:
 def write_run(run: Run, folder: Path) -> None:
     """Writes ``run.json`` into the folder, with the sha256 of all else that it says."""
     write_atomically(folder / "run.json", to_json(signed(asdict(run))))
-
-
-# What reading and taking apart a file raises that is damaged, or not of our making.
-NOT_WRITTEN_BY_US = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    RecursionError,
-)
-
-
-def signed(content: dict[str, Any]) -> dict[str, Any]:
-    """The JSON values with the sha256 of all of them."""
-    return content | {"sha256": hashlib.sha256(to_json(content)).hexdigest()}
-
-
-def read_signed(text: bytes) -> dict[str, Any]:
-    """The JSON values of :func:`signed`, without their hash.
-
-    Raises:
-        one of NOT_WRITTEN_BY_US: they are not what was written.
-    """
-    content: dict[str, Any] = json.loads(text)
-    sha256 = content.pop("sha256")
-    if signed(content)["sha256"] != sha256:
-        raise ValueError("its content does not match its own hash")
-    return content
 
 
 def read_run(scale: str, key: str) -> Run:
@@ -139,7 +109,8 @@ def read_history(run: Run, seed: int) -> str:
 
 
 def read_answers(run: Run, seed: int) -> dict[str, Any]:
-    """What a seed from ``records`` answered to the test images, see :mod:`cifar_tricks.answers`.
+    """What a seed from ``records`` answered to the test images, see
+    :mod:`cifar_tricks.evaluation.score`.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -149,17 +120,3 @@ def read_answers(run: Run, seed: int) -> dict[str, Any]:
         return read_signed(path.read_bytes())
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"{path} is damaged; {restored(path)}") from error
-
-
-def to_json(value: object) -> bytes:
-    """The value as JSON text with a final newline, keys in their order.
-
-    Raises:
-        ValueError: a number is not finite: JSON has none of these.
-    """
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def finite(value: float) -> float | None:
-    """The value, or None (null in JSON) for NaN and infinity."""
-    return value if math.isfinite(value) else None

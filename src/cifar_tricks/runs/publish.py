@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.claims import STATE
-from cifar_tricks.data import Normalisation
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root, write_atomically
-from cifar_tricks.machine import device_name
-from cifar_tricks.models import build_net, num_parameters
-from cifar_tricks.outcome import Origin, Run, SeedResult
-from cifar_tricks.resume import Training
-from cifar_tricks.runs import (
-    ANSWERS,
-    HISTORY,
-    NOT_WRITTEN_BY_US,
-    WEIGHTS,
-    finite,
-    read_signed,
-    run_folder,
-    signed,
-    to_json,
-    write_run,
-)
-from cifar_tricks.training import ENGINE, Fitted
-
-RESULT = "result.json"
+from cifar_tricks.base.files import project_root, write_atomically
+from cifar_tricks.base.signed_json import finite, to_json
+from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, run_folder, write_run
+from cifar_tricks.runs.run import Origin, Run, SeedResult
+from cifar_tricks.runs.seed import RESULT, STATE, Training, finished_result
+from cifar_tricks.training.device import device_name
+from cifar_tricks.training.images import Normalisation
+from cifar_tricks.training.loop import ENGINE, Fitted
+from cifar_tricks.training.nets import build_net, num_parameters
 
 
 def seed_result(
@@ -74,41 +58,6 @@ def seed_result(
             code=training.code,
         ),
     )
-
-
-def keep_result(folder: Path, result: SeedResult) -> None:
-    """Says that a seed is done; all else of it is in the folder already."""
-    write_atomically(folder / RESULT, to_json(signed(asdict(result))))
-
-
-def finished_result(folder: Path) -> SeedResult | None:
-    """How the training of this folder ended; None where it has not.
-
-    Raises:
-        UserError: what it left is damaged.
-    """
-    path, anew = folder / RESULT, f"to train this seed anew: rm -r {folder}"
-    try:
-        result = SeedResult.from_json(read_signed(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-    except NOT_WRITTEN_BY_US as error:
-        raise UserError(f"{path} is damaged; {anew}") from error
-    path = folder / HISTORY
-    try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != result.history_sha256:
-            raise ValueError("its content does not match its hash")
-        if result.origin.recorded:
-            path = folder / ANSWERS
-            read_signed(path.read_bytes())
-    except NOT_WRITTEN_BY_US as error:
-        raise UserError(f"{path} is damaged; {anew}") from error
-    path = folder / WEIGHTS
-    if result.origin.recorded:
-        return result
-    if read_arrays(path, remedy=anew).sha256 != result.weights_sha256:
-        raise UserError(f"{path} is not what this training wrote; {anew}")
-    return result
 
 
 def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> None:

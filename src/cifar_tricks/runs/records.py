@@ -13,25 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.checkpoint import differences
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-from cifar_tricks.outcome import Run, SeedResult
-from cifar_tricks.publish import keep_result
-from cifar_tricks.recipe import MOVED
-from cifar_tricks.resume import Training
-from cifar_tricks.runs import (
-    ANSWERS,
-    HISTORY,
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.base.signed_json import (
     NOT_WRITTEN_BY_US,
     read_signed,
-    record_file,
     signed,
     to_json,
 )
-from cifar_tricks.schema import choose_from, printable
-from cifar_tricks.training import ENGINE
-from cifar_tricks.tricks import trick_names
+from cifar_tricks.runs.folders import record_file
+from cifar_tricks.runs.run import Run, SeedResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +32,7 @@ class Record:
     Args:
         run: of this seed alone.
         history: its learning curves, the bytes of ``history.csv``.
-        answers: see :mod:`cifar_tricks.answers`, JSON values.
+        answers: see :mod:`cifar_tricks.evaluation.score`, JSON values.
     """
 
     run: Run
@@ -104,79 +95,3 @@ def read_record(path: Path) -> Record:
             "seed is trained here"
         ) from error
     return record
-
-
-def difference(record: Record, training: Training, *, test_images: int) -> str:
-    """What keeps a record from being the result of this training, "" for nothing.
-
-    The machine and the version of PyTorch may differ: they move a result less than another seed
-    does (docs/decisions/pipeline.md), and the report names them.
-
-    Args:
-        record: of a seed.
-        training: what is to be trained.
-        test_images: how many there are to answer.
-    """
-    run = record.run
-    if unknown := unknown_name(run.recipe):
-        return unknown
-    found = {"recipe": run.recipe, "seed": record.seed, "data": run.data}
-    found |= {"engine": record.result.origin.engine, "test_images": record.answers.get("images")}
-    wanted = {"recipe": asdict(training.variant.recipe), "seed": training.seed}
-    wanted |= {"data": training.data_hashes(), "engine": ENGINE, "test_images": test_images}
-    return differences(found, wanted)
-
-
-def unknown_name(value: Any, where: str = "recipe") -> str:
-    """Says what a recipe calls that this version of the package does not have, "" for nothing.
-
-    Args:
-        value: a recipe as JSON values, or a part of it.
-        where: the keys that lead here.
-    """
-    if isinstance(value, list | tuple):
-        value = dict(enumerate(value))
-    for key, part in value.items() if isinstance(value, dict) else ():
-        place = f"{where}.{key}"
-        if key == "target" and isinstance(part, str) and not _is_known(part):
-            return f"{place} = {printable(part)}: not in this version; {choose_from(part, MOVED)}"
-        if unknown := unknown_name(part, place):
-            return unknown
-    return ""
-
-
-def _is_known(target: str) -> bool:
-    tricks = {f"cifar_tricks.tricks.{name}" for name in trick_names()}
-    ours = target.startswith("cifar_tricks.")
-    return not ours or target in MOVED or target.rpartition(".")[0] in tricks
-
-
-def take_record(training: Training, folder: Path, *, test_images: int) -> bool:
-    """Puts the record of a training, if there is one, into its folder as if it had ended there.
-
-    A record of other parameters, data or engine is left alone, which is said in a line.
-
-    Args:
-        training: what is to be trained.
-        folder: of its state.
-        test_images: how many there are to answer.
-
-    Returns:
-        Whether there was one.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = record_file(training.scale, training.variant.key, training.seed)
-    try:
-        record = read_record(path)
-    except FileNotFoundError:
-        return False
-    if differing := difference(record, training, test_images=test_images):
-        print(f"{path} is not taken over: {differing}", flush=True)
-        return False
-    write_atomically(folder / HISTORY, record.history)
-    write_atomically(folder / ANSWERS, to_json(signed(record.answers)))
-    keep_result(folder, record.result)
-    print(f"{path}: taken over", flush=True)
-    return True

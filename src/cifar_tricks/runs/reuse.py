@@ -15,12 +15,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from cifar_tricks.checkpoint import differences
-from cifar_tricks.errors import UserError
-from cifar_tricks.outcome import Run
-from cifar_tricks.publish import RESULT, finished_result, keep_result
-from cifar_tricks.resume import Training
-from cifar_tricks.runs import HISTORY, NOT_WRITTEN_BY_US, WEIGHTS, read_signed, run_folder
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US, differences, read_signed
+from cifar_tricks.runs.folders import HISTORY, WEIGHTS, run_folder
+from cifar_tricks.runs.run import Run
+from cifar_tricks.runs.seed import RESULT, Training, finished_result, keep_result
 
 LOCK = Path("dvc.lock")
 

@@ -15,7 +15,7 @@ class Origin:
         device: cpu or cuda.
         device_name: the model of the processor or GPU.
         torch: version of PyTorch.
-        engine: :data:`cifar_tricks.training.ENGINE`.
+        engine: :data:`cifar_tricks.training.loop.ENGINE`.
         code: sha256 over the source of every module of this package that the training loaded.
         recorded: whether the result came from ``records``, without its weights.
         seconds: wall time of a recorded result, where it is known; of what was trained here it

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.checkpoint import differences
-from cifar_tricks.claims import DESCRIPTION
-from cifar_tricks.files import write_atomically
-from cifar_tricks.machine import device_name
-from cifar_tricks.recipe import AnyRecipe
-from cifar_tricks.runs import to_json
-from cifar_tricks.variants import Variant
+from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root, write_atomically
+from cifar_tricks.base.locks import AlreadyRunning, sole_writer
+from cifar_tricks.base.signed_json import (
+    NOT_WRITTEN_BY_US,
+    differences,
+    read_signed,
+    signed,
+    to_json,
+)
+from cifar_tricks.base.sources import source_hash
+from cifar_tricks.parameters.variants import Variant
+from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS
+from cifar_tricks.runs.run import SeedResult
+from cifar_tricks.training.device import device_name
+from cifar_tricks.training.recipe import AnyRecipe
 
-PACKAGE = Path(__file__).parent
+RESULT = "result.json"
+
+STATE = "state.safetensors"
+
+DESCRIPTION = "about.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,41 +117,69 @@ def code_hash(recipe: AnyRecipe) -> str:
     """sha256 over the source of every module of this package that the training needs: the loop, and
     what the recipe calls, with all that these import. The same whatever else a process loads."""
     called = {call.place.rpartition(".")[0] for call in recipe.calls()}
-    return source_hash({"cifar_tricks.study", *called})
+    return source_hash({"cifar_tricks.runs.train", *called})
 
 
-def source_hash(roots: Iterable[str]) -> str:
-    """sha256 over the source of modules, and of all of this package that they import.
+def keep_result(folder: Path, result: SeedResult) -> None:
+    """Says that a seed is done; all else of it is in the folder already."""
+    write_atomically(folder / RESULT, to_json(signed(asdict(result))))
 
-    Args:
-        roots: names of modules; others' are left out.
+
+def finished_result(folder: Path) -> SeedResult | None:
+    """How the training of this folder ended; None where it has not.
 
     Raises:
-        RuntimeError: the source of one of them is not here: a hash of less would agree with any.
+        UserError: what it left is damaged.
     """
-    wanted = [root for root in roots if root.split(".")[0] == PACKAGE.name]
-    missing = set(wanted)
-    sources: dict[str, bytes] = {}
-    while wanted:
-        name = wanted.pop()
-        path = PACKAGE.parent.joinpath(*name.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if name not in sources and name.split(".")[0] == PACKAGE.name and path.is_file():
-            sources[name] = path.read_bytes()
-            wanted += _imports(sources[name])
-    if not sources or (missing := missing - sources.keys()):
-        raise RuntimeError(f"no source of {', '.join(sorted(missing)) or 'anything'} in {PACKAGE}")
-    digest = hashlib.sha256()
-    for name, source in sorted(sources.items()):
-        digest.update(name.encode() + source)
-    return digest.hexdigest()
+    path, anew = folder / RESULT, f"to train this seed anew: rm -r {folder}"
+    try:
+        result = SeedResult.from_json(read_signed(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except NOT_WRITTEN_BY_US as error:
+        raise UserError(f"{path} is damaged; {anew}") from error
+    path = folder / HISTORY
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != result.history_sha256:
+            raise ValueError("its content does not match its hash")
+        if result.origin.recorded:
+            path = folder / ANSWERS
+            read_signed(path.read_bytes())
+    except NOT_WRITTEN_BY_US as error:
+        raise UserError(f"{path} is damaged; {anew}") from error
+    path = folder / WEIGHTS
+    if result.origin.recorded:
+        return result
+    if read_arrays(path, remedy=anew).sha256 != result.weights_sha256:
+        raise UserError(f"{path} is not what this training wrote; {anew}")
+    return result
 
 
-def _imports(source: bytes) -> Iterator[str]:
-    """Names of the modules that a source imports, packages and functions among them."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+@contextmanager
+def claimed(trainings: list[Training]) -> Iterator[list[Path]]:
+    """The folders of the trainings' states, which no other process uses meanwhile.
+
+    Raises:
+        AlreadyRunning: another process trains one of them.
+    """
+    with ExitStack() as claims:
+        yield [claims.enter_context(hold(training)) for training in trainings]
+
+
+@contextmanager
+def hold(training: Training) -> Iterator[Path]:
+    """The folder for the training's state, which no other process uses meanwhile."""
+    name = training.folder_name()
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(sole_writer(project_root() / "resume" / name))
+        except AlreadyRunning as running:
+            if running.checkout == str(Path.cwd()):
+                raise
+            # Two queued experiments may need the same run at once: this copy trains its own.
+            folder = stack.enter_context(sole_writer(Path("resume") / name))
+        if not (folder / DESCRIPTION).exists():
+            for line in training.other_states(folder):
+                print(line, flush=True)
+            training.describe(folder)
+        yield folder

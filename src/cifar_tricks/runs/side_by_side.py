@@ -11,18 +11,17 @@ from pathlib import Path
 
 import torch
 
-from cifar_tricks.arrays import write_arrays
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.claims import STATE
-from cifar_tricks.console import TrainingDisplay
-from cifar_tricks.data import TrainingData, make_training_data
-from cifar_tricks.errors import UserError
-from cifar_tricks.progress import Progress
-from cifar_tricks.publish import RESULT, keep_result, log_times, seed_result
-from cifar_tricks.resume import Training
-from cifar_tricks.runs import ANSWERS, HISTORY, WEIGHTS, write_history
-from cifar_tricks.streams import open_stream
-from cifar_tricks.training import Fitted, Task, fit
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.runs.display import TrainingDisplay
+from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, write_history
+from cifar_tricks.runs.publish import log_times, seed_result
+from cifar_tricks.runs.seed import RESULT, STATE, Training, keep_result
+from cifar_tricks.training.checkpoint import Checkpoint
+from cifar_tricks.training.images import TrainingData, make_training_data
+from cifar_tricks.training.loop import Fitted, Task, fit
+from cifar_tricks.training.progress import Progress
+from cifar_tricks.training.streams import open_stream
 
 
 def groups(trainings: list[Training], at_once: int | str) -> Iterator[list[Training]]:

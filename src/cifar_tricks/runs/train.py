@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.backbones import used_backbone, weights_file
-from cifar_tricks.claims import DESCRIPTION, AlreadyRunning, sole_writer
-from cifar_tricks.data import COPIES_FILE, TRAIN_FILE
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root, restored
-from cifar_tricks.handover import take_record
-from cifar_tricks.machine import choose_device, prepare
-from cifar_tricks.models import build_net
-from cifar_tricks.place import check_place
-from cifar_tricks.publish import finished_result, publish
-from cifar_tricks.recipe import BackboneSpec
-from cifar_tricks.resume import Training, code_hash
-from cifar_tricks.reuse import take_cached
-from cifar_tricks.runs import WEIGHTS
-from cifar_tricks.schema import Params, choose_from
-from cifar_tricks.seeds import groups, train_seeds
-from cifar_tricks.stopping import stop_request
-from cifar_tricks.variants import Variant, variants
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root, restored
+from cifar_tricks.base.mistakes import choose_from
+from cifar_tricks.base.place import check_place
+from cifar_tricks.base.signals import stop_request
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.runs.finished import _is_done
+from cifar_tricks.runs.publish import publish
+from cifar_tricks.runs.reuse import take_cached
+from cifar_tricks.runs.seed import Training, claimed, code_hash
+from cifar_tricks.runs.side_by_side import groups, train_seeds
+from cifar_tricks.training.backbones import used_backbone, weights_file
+from cifar_tricks.training.device import choose_device, prepare
+from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
+from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.recipe import BackboneSpec
 
 SMALL_FILES_BYTES = 10_000_000
 
@@ -45,8 +43,8 @@ def train_variant(params: Params, key: str) -> None:
 
     Args:
         params: the checked parameters.
-        key: of :func:`cifar_tricks.params.variants`, or ``transfer`` for the backbone that could
-            be had.
+        key: of :func:`cifar_tricks.parameters.load.variants`, or ``transfer`` for the backbone that
+            could be had.
 
     Raises:
         UserError: no such variant, no backbone, missing or damaged data, no such device, or another
@@ -96,16 +94,6 @@ def train_missing(
         train_seeds(pairs, stop_requested, graphs=params.gpu.graphs)
 
 
-def _is_done(params: Params, training: Training, folder: Path) -> bool:
-    """Whether this seed is finished, or has a record to take over; says so."""
-    use_records = params.records == "use"
-    if finished_result(folder) is not None and (use_records or (folder / WEIGHTS).exists()):
-        print(f"{folder.name}: already trained, kept", flush=True)
-        return True
-    test_images = params.scales[params.scale].test_images
-    return use_records and take_record(training, folder, test_images=test_images)
-
-
 def plan(params: Params, key: str, seeds: Sequence[int]) -> list[Training]:
     """The trainings of a variant, ready to begin.
 
@@ -142,17 +130,6 @@ def plan(params: Params, key: str, seeds: Sequence[int]) -> list[Training]:
     ]
 
 
-@contextmanager
-def claimed(trainings: list[Training]) -> Iterator[list[Path]]:
-    """The folders of the trainings' states, which no other process uses meanwhile.
-
-    Raises:
-        AlreadyRunning: another process trains one of them.
-    """
-    with ExitStack() as claims:
-        yield [claims.enter_context(_claim(training)) for training in trainings]
-
-
 def _find_variant(params: Params, key: str) -> Variant:
     if key != "transfer":
         known = variants(params)
@@ -183,22 +160,3 @@ def check_room(trainings: list[Training]) -> None:
             f"{project_root().resolve()} has {free / 1e6:.0f} MB free; this variant needs "
             f"{needed} bytes ({needed / 1e6:.0f} MB)"
         )
-
-
-@contextmanager
-def _claim(training: Training) -> Iterator[Path]:
-    """The folder for the training's state, which no other process uses meanwhile."""
-    name = training.folder_name()
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(sole_writer(project_root() / "resume" / name))
-        except AlreadyRunning as running:
-            if running.checkout == str(Path.cwd()):
-                raise
-            # Two queued experiments may need the same run at once: this copy trains its own.
-            folder = stack.enter_context(sole_writer(Path("resume") / name))
-        if not (folder / DESCRIPTION).exists():
-            for line in training.other_states(folder):
-                print(line, flush=True)
-            training.describe(folder)
-        yield folder

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cifar_tricks.errors import Interrupted
-from cifar_tricks.interruptions import ROLE as INTERRUPTED
-from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
-from cifar_tricks.records import Record
-from cifar_tricks.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
-from cifar_tricks.store import Store, find_store
-from cifar_tricks.store_file import ENDED, has_files
+from cifar_tricks.base.errors import Interrupted
+from cifar_tricks.tracking.interrupted import ROLE as INTERRUPTED
+from cifar_tricks.tracking.logged_run import LoggedRun
+from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
+from cifar_tricks.tracking.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
+from cifar_tricks.tracking.store import Store, find_store
+from cifar_tricks.tracking.store_file import ENDED, has_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +25,7 @@ DECIMALS = 4  # its tables print every digit that there is; metrics.json has the
 
 
 @contextmanager
-def logging_session(scale: str) -> Iterator[Callable[[Record], bool]]:
+def logging_session(scale: str) -> Iterator[Callable[[LoggedRun], bool]]:
     """Opens the store; gives what logs a record there, unless it is logged already.
 
     Args:
@@ -42,7 +42,7 @@ def logging_session(scale: str) -> Iterator[Callable[[Record], bool]]:
             client = open_store(store)
             experiment = _experiment(client, scale, store)
 
-        def log_once(record: Record) -> bool:
+        def log_once(record: LoggedRun) -> bool:
             # Per variant, so that experiments that run at the same time take turns.
             with lock:
                 return _log_once(store, client, experiment, record)
@@ -83,7 +83,7 @@ def _experiment(client: MlflowClient, scale: str, store: Store) -> str:
     return client.create_experiment(experiment_name(scale), here, EXPERIMENT_TAGS)
 
 
-def _log_once(store: Store, client: MlflowClient, experiment: str, record: Record) -> bool:
+def _log_once(store: Store, client: MlflowClient, experiment: str, record: LoggedRun) -> bool:
     """Logs the record unless it is there; replaces what an interrupted process left unfinished."""
     found: list[Run] = []
     state = record.tags.get("state")
@@ -125,7 +125,7 @@ def _delete(client: MlflowClient, runs: Iterable[Run]) -> None:
         client.delete_run(run.info.run_id)
 
 
-def _begin(client: MlflowClient, experiment: str, record: Record, tags: dict[str, str]) -> str:
+def _begin(client: MlflowClient, experiment: str, record: LoggedRun, tags: dict[str, str]) -> str:
     from mlflow.entities import Metric, Param
 
     start, end = _milliseconds(record)
@@ -142,11 +142,11 @@ def _begin(client: MlflowClient, experiment: str, record: Record, tags: dict[str
     return run_id
 
 
-def _end(client: MlflowClient, run_id: str, record: Record) -> None:
+def _end(client: MlflowClient, run_id: str, record: LoggedRun) -> None:
     status = "FAILED" if record.diverged else "FINISHED"
     client.set_terminated(run_id, status, end_time=_milliseconds(record)[1])
 
 
-def _milliseconds(record: Record) -> tuple[int, int]:
+def _milliseconds(record: LoggedRun) -> tuple[int, int]:
     start, end = record.times or (time.time(), time.time())
     return int(start * 1000), int(end * 1000)

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.claims import DESCRIPTION, STATE, is_claimed
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root
-from cifar_tricks.labels import flat_params
-from cifar_tricks.records import Record
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root
+from cifar_tricks.base.locks import is_claimed
+from cifar_tricks.runs.seed import DESCRIPTION, STATE
+from cifar_tricks.tracking.logged_run import LoggedRun
+from cifar_tricks.tracking.tags import flat_params
 
 ROLE = "interrupted"
 
 
-def interrupted(scale: str) -> Iterator[Record]:
+def interrupted(scale: str) -> Iterator[LoggedRun]:
     """A record of each saved state that no process is training from now.
 
     Args:
@@ -34,7 +35,7 @@ def interrupted(scale: str) -> Iterator[Record]:
             continue  # the training itself will tell what is wrong with it
 
 
-def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> Record:
+def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> LoggedRun:
     key, seed, step = about["key"], about["seed"], progress["step"]
     ended = (folder / STATE).stat().st_mtime
     curves = {
@@ -43,7 +44,7 @@ def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> Re
         for quantity in ("loss", "accuracy")
         if math.isfinite(row[quantity])
     }
-    return Record(
+    return LoggedRun(
         name=f"{key} seed={seed} interrupted",
         tags={
             "mlflow.runName": f"{key} seed={seed} interrupted",

@@ -1,7 +1,7 @@
 """What is logged of a variant for comparison: a record of it, with one record per seed.
 
 A record is plain values from files that are there already (``run.json``, ``history.csv``,
-``metrics.json`` and the notes in ``logs/``); :mod:`cifar_tricks.tracking` sends it to MLflow.
+``metrics.json`` and the notes in ``logs/``); :mod:`cifar_tricks.tracking.track` sends it to MLflow.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root
-from cifar_tricks.labels import listed, run_identity, run_params, run_tags
-from cifar_tricks.outcome import Run
-from cifar_tricks.runs import read_history, read_run, run_folder, seed_folder
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root
+from cifar_tricks.runs.folders import read_history, read_run, run_folder, seed_folder
+from cifar_tricks.runs.run import Run
+from cifar_tricks.tracking.tags import listed, run_identity, run_params, run_tags
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class LoggedRun:
     """One run of MLflow.
 
     Args:
@@ -49,7 +49,7 @@ class Record:
     times: tuple[float, float] | None
     diverged: bool
     files: tuple[tuple[Path, str], ...]
-    children: tuple[Record, ...] = ()
+    children: tuple[LoggedRun, ...] = ()
     known_as: tuple[str, ...] = ()
 
     @property
@@ -60,7 +60,7 @@ class Record:
 
 def make_record(
     scale: str, key: str, metrics: Mapping[str, Any], *, folder: Path, study: bool = False
-) -> Record:
+) -> LoggedRun:
     """Reads all that is known of a variant.
 
     Args:
@@ -86,7 +86,7 @@ def make_record(
     diverged = [seed for seed, result in run.seeds.items() if result.status == "diverged"]
     times = [record.times for record in seeds if record.times is not None]
     figures = ((figure, "figures") for figure in _figures(folder / "figures", key))
-    return Record(
+    return LoggedRun(
         name=tags["mlflow.runName"],
         tags=tags
         | {"seed": listed(run.seeds)}
@@ -110,7 +110,9 @@ def _is_of(run: Run, scores: Mapping[str, Any]) -> bool:
     return bool(scores["seeds"] == list(run.seeds) and same)
 
 
-def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[str, str]) -> Record:
+def _seed_record(
+    run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[str, str]
+) -> LoggedRun:
     result, log = run.seeds[seed], _log(run, seed)
     index = scores["seeds"].index(seed)
     by_split = {
@@ -128,7 +130,7 @@ def _seed_record(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[s
     diverged = result.status == "diverged"
     history = seed_folder(run.scale, run.key, seed) / "history.csv"
     name = f"{tags['mlflow.runName']} seed={seed}"
-    return Record(
+    return LoggedRun(
         name=name,
         tags={**tags, "mlflow.runName": name, "seed": str(seed), "status": result.status}
         | {"identity": f"{tags['identity']}-seed={seed}"}

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import adopt_file
-from cifar_tricks.store import (
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import adopt_file
+from cifar_tricks.tracking.store import (
     LOCK_SECONDS,
     Store,
     mlflow_environment,
     sqlite_store,
     without_password,
 )
-from cifar_tricks.store_file import prepare
+from cifar_tricks.tracking.store_file import prepare
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

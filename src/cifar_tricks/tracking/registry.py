@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar_tricks.arrays import read_arrays
-from cifar_tricks.errors import UserError
-from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
-from cifar_tricks.records import make_record
-from cifar_tricks.run_table import experiment_name
-from cifar_tricks.schema import Params
-from cifar_tricks.store import Store, find_store
-from cifar_tricks.store_file import has_files, registered_version
-from cifar_tricks.tracking import Tracked, track
+from cifar_tricks.base.arrays import read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.tracking.logged_run import make_record
+from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
+from cifar_tricks.tracking.run_table import experiment_name
+from cifar_tricks.tracking.store import Store, find_store
+from cifar_tricks.tracking.store_file import has_files, registered_version
+from cifar_tricks.tracking.track import Tracked, track
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS = "champion"
-DESCRIPTION = "model.json"  # as in classifier.py, which imports PyTorch; a look has to be quick
+DESCRIPTION = (
+    "model.json"  # as in evaluation/classifier.py, which imports PyTorch; a look has to be quick
+)
 # What the loaded model imports, beside the package itself, which is logged with it.
 REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch", "filelock")
 
@@ -136,7 +138,7 @@ def _log_model(client: MlflowClient, run: str, folder: Path) -> str:
             str(target),
             python_model=str(Path(__file__).with_name("serving.py")),
             artifacts={"champion": (folder / ALIAS).resolve().as_uri()},
-            code_paths=[str(Path(__file__).parent)],
+            code_paths=[str(Path(__file__).parents[1])],
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=_signature(),
             input_example=_example(folder),
@@ -165,7 +167,7 @@ def _create(
 ) -> str:
     from mlflow.exceptions import MlflowException
 
-    from cifar_tricks.champion import CARD
+    from cifar_tricks.evaluation.classifier import CARD
 
     card = (folder / ALIAS / CARD).read_text(encoding="utf-8")
     try:

@@ -11,11 +11,11 @@ from typing import Any
 import mlflow
 import numpy as np
 
-from cifar_tricks.classifier import load_classifier
+from cifar_tricks.evaluation.classifier import load_classifier
 
 
 class Champion(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
-    """Images in, probabilities out; see :class:`cifar_tricks.classifier.Classifier`."""
+    """Images in, probabilities out; see :class:`cifar_tricks.evaluation.classifier.Classifier`."""
 
     def load_context(self, context: Any) -> None:
         """Loads the net from the files that were logged with it."""

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from filelock import FileLock
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root
-from cifar_tricks.variables import action
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root
+from cifar_tricks.base.variables import action
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 ENVIRONMENT = {

@@ -11,8 +11,8 @@ import sqlite3
 from contextlib import closing
 from urllib.parse import quote
 
-from cifar_tricks.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
-from cifar_tricks.store import Store
+from cifar_tricks.tracking.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
+from cifar_tricks.tracking.store import Store
 
 ENDED = ("FINISHED", "FAILED")
 # Columns that hold absolute paths, with the keys of their tables.

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from cifar_tricks.outcome import Run
+from cifar_tricks.runs.run import Run
 
 
 def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.interruptions import interrupted
-from cifar_tricks.mlflow_runs import logging_session
-from cifar_tricks.mlflow_store import StoreFailed, open_store, told_in_one_line
-from cifar_tricks.records import make_record
-from cifar_tricks.run_table import experiment_name
-from cifar_tricks.schema import Params
-from cifar_tricks.store import find_store
-from cifar_tricks.store_file import logged_identities
-from cifar_tricks.waiting import keep, waiting
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.tracking.client import logging_session
+from cifar_tricks.tracking.interrupted import interrupted
+from cifar_tricks.tracking.logged_run import make_record
+from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
+from cifar_tricks.tracking.run_table import experiment_name
+from cifar_tricks.tracking.store import find_store
+from cifar_tricks.tracking.store_file import logged_identities
+from cifar_tricks.tracking.unsent import keep, waiting
 
 
 @dataclass(frozen=True, kw_only=True)

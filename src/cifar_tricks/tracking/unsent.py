@@ -13,15 +13,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import project_root, write_atomically
-from cifar_tricks.records import Record
-from cifar_tricks.runs import to_json
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root, write_atomically
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.tracking.logged_run import LoggedRun
 
 CONTENT = "record.json"
 
 
-def keep(scale: str, record: Record) -> None:
+def keep(scale: str, record: LoggedRun) -> None:
     """Keeps a record until :func:`waiting` is asked for it.
 
     Raises:
@@ -34,7 +34,7 @@ def keep(scale: str, record: Record) -> None:
     write_atomically(folder / CONTENT, to_json(content))  # last: without it nothing is kept
 
 
-def waiting(scale: str) -> Iterator[tuple[Path, Record]]:
+def waiting(scale: str) -> Iterator[tuple[Path, LoggedRun]]:
     """What is kept for a scale, each with the folder to remove once it is logged.
 
     Raises:
@@ -52,7 +52,7 @@ def _folder(scale: str) -> Path:
     return project_root() / "logs" / "unlogged" / scale
 
 
-def _packed(record: Record, folder: Path) -> dict[str, Any]:
+def _packed(record: LoggedRun, folder: Path) -> dict[str, Any]:
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     files = []
     for path, target in record.files:
@@ -67,8 +67,8 @@ def _packed(record: Record, folder: Path) -> dict[str, Any]:
     return values | {"files": files, "curves": curves, "children": children}
 
 
-def _unpacked(values: dict[str, Any], folder: Path) -> Record:
-    return Record(
+def _unpacked(values: dict[str, Any], folder: Path) -> LoggedRun:
+    return LoggedRun(
         **values
         | {
             "files": tuple((folder / path, target) for path, target in values["files"]),

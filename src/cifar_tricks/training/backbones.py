@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import restored
-from cifar_tricks.recipe import Call
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored
+from cifar_tricks.training.call import Call
 
 FOLDER = Path("data/pretrained")
 # Says which backbone is used; there also where none could be had.

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifar_tricks.arrays import read_arrays, write_arrays
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.arrays import read_arrays, write_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.signed_json import differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,27 +102,3 @@ def _unpack(packed: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if "list" in packed:
         return [_unpack(inner, arrays) for inner in packed["list"]]
     return tuple(_unpack(inner, arrays) for inner in packed["tuple"])
-
-
-def differences(found: Any, wanted: Any, where: str = "") -> str:
-    """Says in words where two identities differ, "" where they do not.
-
-    Args:
-        found: JSON values.
-        wanted: JSON values, or what becomes the same as JSON.
-        where: the keys that lead here.
-    """
-    wanted = json.loads(json.dumps(wanted))
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = dict.fromkeys([*found, *wanted])
-        parts = (
-            differences(found.get(key), wanted.get(key), f"{where}.{key}".lstrip("."))
-            for key in keys
-        )
-        return "; ".join(part for part in parts if part)
-    return "" if found == wanted else f"{where} = {_short(found)}, here {_short(wanted)}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 40 else text[:12] + "..."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from cifar_tricks.errors import UserError
+from cifar_tricks.base.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifar_tricks.arrays import Arrays
-from cifar_tricks.errors import UserError
-from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import IMAGE_SIZE, AnyRecipe
+from cifar_tricks.base.arrays import Arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.training.randomness import make_generator
+from cifar_tricks.training.recipe import IMAGE_SIZE, AnyRecipe
 
 TRAIN_FILE = "data/cifar10/train.safetensors"
 COPIES_FILE = "data/augmented.safetensors"

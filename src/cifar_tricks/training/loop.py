@@ -11,16 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifar_tricks.checkpoint import Checkpoint
-from cifar_tricks.data import TrainingData
-from cifar_tricks.errors import Interrupted, UserError
-from cifar_tricks.progress import Progress
-from cifar_tricks.recipe import AnyRecipe
-from cifar_tricks.streams import Stream, open_stream
-from cifar_tricks.trainer import Trainer
+from cifar_tricks.base.errors import Interrupted, UserError
+from cifar_tricks.training.checkpoint import Checkpoint
+from cifar_tricks.training.images import TrainingData
+from cifar_tricks.training.progress import Progress
+from cifar_tricks.training.recipe import AnyRecipe
+from cifar_tricks.training.streams import Stream, open_stream
+from cifar_tricks.training.trainer import Trainer
 
 # Raised when a change lets the same recipe, seed and data end in other numbers (the golden losses
-# of tests/test_training.py tell): results of different engines are not compared, see handover.py.
+# of tests/test_training.py tell): results of different engines are not compared, see
+# runs/records.py.
 ENGINE = 1
 # A saved state costs about as much as a few steps; any step can be resumed from.
 SECONDS_BETWEEN_CHECKPOINTS = 30.0

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cifar_tricks.randomness import make_generator
-from cifar_tricks.recipe import IMAGE_CHANNELS, NUM_CLASSES, AnyNet, Call, NetSpec
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.randomness import make_generator
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, NUM_CLASSES, AnyNet, NetSpec
 
 # max(f(x)) = f(max(x)) for these, so pooling first gives the same values (and gradients, but for
 # ties) with a quarter of the work. LeakyReLU is checked on its slope.
@@ -64,7 +65,7 @@ def build_net(
         spec: the net.
         seed: of the initial weights.
         device: where it goes.
-        backbone: weights from ImageNet, for a :class:`~cifar_tricks.recipe.BackboneSpec`.
+        backbone: weights from ImageNet, for a :class:`~cifar_tricks.training.recipe.BackboneSpec`.
     """
     made = spec.module(spec, seed=seed)
     if backbone is not None:
@@ -127,7 +128,7 @@ def initialise(net: nn.Module, weight_init: Call | None, seed: int) -> None:
 
     Args:
         net: whose parameters' names choose their random streams.
-        weight_init: see :class:`~cifar_tricks.recipe.NetSpec`.
+        weight_init: see :class:`~cifar_tricks.training.recipe.NetSpec`.
         seed: of the run.
     """
     for name, module in net.named_modules():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cifar_tricks.data import Batches
+from cifar_tricks.training.images import Batches
 
 
 def leave_compiler_out() -> None:

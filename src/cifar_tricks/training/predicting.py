@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cifar_tricks.data import Batches
+from cifar_tricks.training.images import Batches
 
 # Large enough to keep the cores busy; a constant, because it decides how the sums are rounded.
 # A net on large images says how many of them it takes.

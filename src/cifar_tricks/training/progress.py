@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class CurveRow:
     """One line of the learning curves.
 
     Args:
@@ -31,7 +31,7 @@ class Progress:
     """How far a training has come: all of its state but the tensors."""
 
     step: int = 0
-    history: list[Row] = field(default_factory=list)
+    history: list[CurveRow] = field(default_factory=list)
     best_step: int = 0
     best_loss: float = math.inf
     diverged: bool = False

@@ -6,52 +6,15 @@ a parameter file is checked in a fraction of a second and a recipe can be writte
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from cifar_tricks.arithmetic import output_size
+from cifar_tricks.training.arithmetic import output_size
+from cifar_tricks.training.call import Call
 
 IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32
 NUM_CLASSES = 10
-
-# What recipes call by a name that outlives the code, and where it lies: records and run.json hold
-# the name and are compared by it. Functions of a trick's own file need no entry: it stays there.
-MOVED = {
-    "cifar_tricks.augmentation.augment_batch": "cifar_tricks.augmentation.augment_batch",
-    "cifar_tricks.features.frozen_features": "cifar_tricks.features.frozen_features",
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """A callable by its import path, with keyword arguments.
-
-    Args:
-        target: for example ``"torch.nn.LeakyReLU"``, a function of a trick's own file, or a key of
-            :data:`MOVED`.
-        arguments: keyword arguments, JSON values only.
-    """
-
-    target: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the target with these positional arguments and both sets of keyword arguments."""
-        return self.resolve()(*args, **self.arguments, **kwargs)
-
-    def resolve(self) -> Callable[..., Any]:
-        """The target itself, imported."""
-        module, _, name = self.place.rpartition(".")
-        target: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return target
-
-    @property
-    def place(self) -> str:
-        """Import path of where the target lies now."""
-        return MOVED.get(self.target, self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +41,7 @@ class NetSpec:
 
     # By its import path, as all that a recipe calls: what trains one kind of net does not load the
     # other, and a change of one does not retrain the other.
-    module: ClassVar[Call] = Call("cifar_tricks.models.ConvNet")
+    module: ClassVar[Call] = Call("cifar_tricks.training.nets.ConvNet")
 
     filters: tuple[int, ...]
     kernel_size: int
@@ -121,15 +84,15 @@ class NetSpec:
 class BackboneSpec:
     """A net that was trained on ImageNet, with a last layer of its own for ten classes.
 
-    Only its last stage and the new layer are trained (:mod:`cifar_tricks.backbones` says where each
-    backbone is cut); the trunk before stays as it is, its batch norms too.
+    Only its last stage and the new layer are trained (:mod:`cifar_tricks.training.backbones` says
+    where each backbone is cut); the trunk before stays as it is, its batch norms too.
 
     Args:
-        backbone: a key of :data:`cifar_tricks.backbones.BACKBONES`.
+        backbone: a key of :data:`cifar_tricks.training.backbones.BACKBONES`.
         image_size: the 32 x 32 images are enlarged to this height and width, in pixels.
     """
 
-    module: ClassVar[Call] = Call("cifar_tricks.transfer.TransferNet")
+    module: ClassVar[Call] = Call("cifar_tricks.transfer.net.TransferNet")
 
     backbone: str
     image_size: int

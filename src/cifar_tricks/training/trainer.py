@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifar_tricks import optimizers
-from cifar_tricks.data import Batches, TrainingData
-from cifar_tricks.evaluation import autocast, loss_and_accuracy, predict
-from cifar_tricks.models import build_net
-from cifar_tricks.progress import Progress, Row, stops_early
-from cifar_tricks.randomness import LayerRandomness, make_generator
-from cifar_tricks.recipe import AnyRecipe
-from cifar_tricks.streams import Stream, open_stream
+from cifar_tricks.training import optimizers
+from cifar_tricks.training.images import Batches, TrainingData
+from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.predicting import autocast, loss_and_accuracy, predict
+from cifar_tricks.training.progress import CurveRow, Progress, stops_early
+from cifar_tricks.training.randomness import LayerRandomness, make_generator
+from cifar_tricks.training.recipe import AnyRecipe
+from cifar_tricks.training.streams import Stream, open_stream
 
 # Steps that run as they are before one is recorded: they allocate the optimizer's state and let
 # the libraries choose their kernels.
@@ -163,7 +163,9 @@ class Trainer:
         validation = self.measured.tolist()
         for split, (loss, accuracy) in (("train", train), ("validation", validation)):
             epoch = round(progress.step / self.steps_per_epoch, 4)
-            row = Row(step=progress.step, epoch=epoch, split=split, loss=loss, accuracy=accuracy)
+            row = CurveRow(
+                step=progress.step, epoch=epoch, split=split, loss=loss, accuracy=accuracy
+            )
             progress.history.append(row)
         loss = validation[0]
         if loss < progress.best_loss:
@@ -193,7 +195,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a state; before the first step."""
         progress = dict(state["progress"])
-        progress["history"] = [Row(**row) for row in progress["history"]]
+        progress["history"] = [CurveRow(**row) for row in progress["history"]]
         self.progress = Progress(**progress)
         self.net.load_state_dict(state["net"])
         optimizers.load_optimizer(self.optimizer, state["optimizer"], self.device)

@@ -9,10 +9,10 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from cifar_tricks.data import Batches, TrainingData
-from cifar_tricks.errors import UserError
-from cifar_tricks.evaluation import autocast
-from cifar_tricks.transfer import TransferNet
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.training.images import Batches, TrainingData
+from cifar_tricks.training.predicting import autocast
+from cifar_tricks.transfer.net import TransferNet
 
 # Images that go through the trunk at once: it decides memory, and how sums are rounded.
 CHUNK = 32

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cifar_tricks.backbones import BACKBONES
-from cifar_tricks.models import initialise
-from cifar_tricks.recipe import NUM_CLASSES, BackboneSpec
+from cifar_tricks.training.backbones import BACKBONES
+from cifar_tricks.training.nets import initialise
+from cifar_tricks.training.recipe import NUM_CLASSES, BackboneSpec
 
 
 class TransferNet(nn.Module):

@@ -11,8 +11,11 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 
-from cifar_tricks.recipe import Recipe
-from cifar_tricks.schema import Section
+from cifar_tricks.base.mistakes import Section
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.recipe import Recipe
+
+__all__ = ["Call", "Recipe", "Trick", "load_trick", "trick_names"]
 
 
 class Trick(Section, ABC):

@@ -1,7 +1,6 @@
 """No trick: the net and the protocol as they are."""
 
-from cifar_tricks.recipe import Recipe
-from cifar_tricks.tricks import Trick
+from cifar_tricks.tricks import Recipe, Trick
 
 
 class Baseline(Trick):

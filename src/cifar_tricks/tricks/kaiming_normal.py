@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from cifar_tricks.recipe import Call, Recipe
-from cifar_tricks.tricks import Trick
+from cifar_tricks.tricks import Call, Recipe, Trick
 
 
 class KaimingNormal(Trick):

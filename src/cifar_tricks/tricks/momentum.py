@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from cifar_tricks.recipe import Call, Recipe
-from cifar_tricks.tricks import Trick
+from cifar_tricks.tricks import Call, Recipe, Trick
 
 
 class Momentum(Trick):

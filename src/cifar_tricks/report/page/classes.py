@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.cells import number, sampling_cells
-from cifar_tricks.class_names import CLASS_NAMES
-from cifar_tricks.errors import UserError
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.page_evidence import TableRow, link
-from cifar_tricks.results import Result
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.evidence.cells import number, sampling_cells
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.study import Result
+from cifar_tricks.report.page.comparisons import TableRow, link
+from cifar_tricks.training.class_names import CLASS_NAMES
 
 
 def confusion_rows(evidence: Evidence) -> list[TableRow]:

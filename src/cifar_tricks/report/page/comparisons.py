@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from cifar_tricks.analysis import Effect
-from cifar_tricks.cells import (
+from cifar_tricks.evidence.cells import (
     NOTHING,
     comparison_cells,
     contrast_cells,
@@ -16,11 +15,12 @@ from cifar_tricks.cells import (
     number,
     setting,
 )
-from cifar_tricks.comparisons import comparison_row
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.interactions import Factorial
-from cifar_tricks.results import Result, Study
-from cifar_tricks.verdicts import VERDICTS
+from cifar_tricks.evidence.comparisons import comparison_row
+from cifar_tricks.evidence.effects import Effect
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.factorials import Factorial
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.verdicts import VERDICTS
 
 TableRow = dict[str, object]
 COMPARED = (

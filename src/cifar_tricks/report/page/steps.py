@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cifar_tricks.cells import (
+from cifar_tricks.charts.study import accuracy_interval
+from cifar_tricks.evidence.cells import (
     NOTHING,
     describe,
     interval,
@@ -13,11 +14,10 @@ from cifar_tricks.cells import (
     number,
     signed_number,
 )
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.page_evidence import TableRow, accuracy_cells, link
-from cifar_tricks.results import GOAL, Result, Study
-from cifar_tricks.statistics import summarise
-from cifar_tricks.study_charts import accuracy_interval
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.statistics import summarise
+from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.report.page.comparisons import TableRow, accuracy_cells, link
 
 
 def ladder_rows(evidence: Evidence) -> list[TableRow]:

@@ -13,17 +13,23 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from cifar_tricks import page_classes, page_evidence, page_results, study_charts
-from cifar_tricks.curve_charts import curve_points, curves_chart
-from cifar_tricks.curves import read_curves
-from cifar_tricks.evidence import Evidence
-from cifar_tricks.files import write_atomically
-from cifar_tricks.original import original_notes
-from cifar_tricks.page_charts import CONFIG, Spec, reliability_chart, trick_colours
-from cifar_tricks.page_prose import data_uri, prose
-from cifar_tricks.page_tables import PAGE_TEMPLATES, environment, html_table
-from cifar_tricks.results import GOAL, Study, is_small
-from cifar_tricks.speed import read_bench, speed_chart, speed_table
+from cifar_tricks.base.files import write_atomically
+from cifar_tricks.charts import study as study_charts
+from cifar_tricks.charts.curves import curve_points, curves_chart
+from cifar_tricks.charts.vega_lite import (
+    CONFIG,
+    STYLE_SHEET,
+    Spec,
+    reliability_chart,
+    trick_colours,
+)
+from cifar_tricks.evaluation.original import original_notes
+from cifar_tricks.evidence.curves import read_curves
+from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.study import GOAL, Study, is_small
+from cifar_tricks.report.page import classes, comparisons, steps
+from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, environment, html_table, prose
+from cifar_tricks.report.speed import read_bench, speed_chart, speed_table
 
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 # Single seeds are drawn beside their mean up to this many.
@@ -54,7 +60,7 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             is_small=is_small(study.params),
             goal=GOAL,
             notes=original_notes(),
-            answer=page_evidence.answer(evidence),
+            answer=comparisons.answer(evidence),
             charts=_charts(evidence, folder),
             config=CONFIG,
             bench=read_bench(),
@@ -63,9 +69,9 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             values=_params_text(study),
             **_tables(evidence),
             data=embed,
-            link=page_evidence.link,
+            link=comparisons.link,
             table=html_table,
-            factorial_rows=page_evidence.factorial_rows,
+            factorial_rows=comparisons.factorial_rows,
             prose=lambda template: prose(section(template), folder),
             **_files(),
         )
@@ -83,23 +89,23 @@ def _files() -> dict[str, Markup]:
     """The style sheet, the page's script, and Vega, Vega-Lite and Vega-Embed as one script."""
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
     return {
-        "style": Markup((PAGE_TEMPLATES / "style.css").read_text()),
+        "style": Markup(STYLE_SHEET.read_text()),
         "script": Markup((PAGE_TEMPLATES / "page.js").read_text()),
         "vega": Markup(bundle.replace("</script", "<\\/script")),
     }
 
 
-def _tables(evidence: Evidence) -> dict[str, list[page_evidence.TableRow]]:
+def _tables(evidence: Evidence) -> dict[str, list[comparisons.TableRow]]:
     tricks, bench = evidence.study.group("tricks"), read_bench()
     return {
-        "overview": page_evidence.overview_rows(evidence),
-        "sampled_rows": page_classes.sampling_rows(evidence),
-        "curve_rows": page_results.curve_rows(tricks),
-        "ladder_rows": page_results.ladder_rows(evidence),
-        "stack_rows": page_results.stack_rows(evidence.study),
-        "sensitivity_rows": page_evidence.sensitivity_rows(evidence),
-        "confusion_rows": page_classes.confusion_rows(evidence),
-        "class_rows": page_classes.class_rows(evidence),
+        "overview": comparisons.overview_rows(evidence),
+        "sampled_rows": classes.sampling_rows(evidence),
+        "curve_rows": steps.curve_rows(tricks),
+        "ladder_rows": steps.ladder_rows(evidence),
+        "stack_rows": steps.stack_rows(evidence.study),
+        "sensitivity_rows": comparisons.sensitivity_rows(evidence),
+        "confusion_rows": classes.confusion_rows(evidence),
+        "class_rows": classes.class_rows(evidence),
         "speed_rows": [{**row} for row in speed_table(bench)] if bench else [],
     }
 
@@ -135,7 +141,7 @@ def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
     if best := evidence.predicted_best:
         charts["confusion"] = study_charts.confusion_chart(evidence, best)
         title = f"Accuracy against confidence of {best.key}; on the diagonal both are equal"
-        bins = page_classes.reliability(folder, best)
+        bins = classes.reliability(folder, best)
         charts["reliability"] = reliability_chart(bins, title=title)
     bench = read_bench()
     charts["speed"] = speed_chart(bench) if bench else None

@@ -1,4 +1,4 @@
-"""The folder of an unfinished training's state: what lies in it, and that one process writes it."""
+"""One process at a time writes a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from cifar_tricks.errors import UserError
-from cifar_tricks.files import write_atomically
-
-STATE = "state.safetensors"
-DESCRIPTION = "about.json"
-
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
 
 # How often a lock is tried whose holder does not live; 0.05 s apart.
 ATTEMPTS = 40

@@ -1,0 +1,75 @@
+"""How a user's mistake is told: one line with the key, the value and what is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+
+def choose_from(given: object, valid: Iterable[str]) -> str:
+    """Ends a message about a wrong name: the closest valid one, if any, and all valid ones."""
+    names = list(valid)
+    close = get_close_matches(str(given), names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}valid: {', '.join(names) or 'none'}"
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml: unknown keys, wrong types, NaN and infinity are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key, value in data.items():
+                if key not in cls.model_fields:
+                    choice = choose_from(key, cls.model_fields)
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key {key} = {value}; {choice}",
+                        {"key": str(key), "value": shorten(value), "choice": choice},
+                    )
+        return data
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """The value as Python would print it, on one line and cut to ``limit`` characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """The text with line ends and other invisible characters written out: keys may hold any."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def explain(error: ValidationError, *, where: tuple[str, ...] = ()) -> str:
+    """One line for the first mistake: its key, the value and what is valid.
+
+    Args:
+        error: what pydantic raised.
+        where: keys that lead to the validated section.
+    """
+    first = error.errors()[0]
+    key = ".".join([*where, *(str(part) for part in first["loc"])]) or "the file"
+    if first["type"] == "unknown_key":
+        line = f"{key}: {first['msg']}"
+    elif first["type"] == "missing":
+        line = f"{key} is missing"
+    else:
+        reason = first["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:]
+        line = f"{key} = {shorten(first['input'])}: {reason}"
+    more = error.error_count() - 1
+    return f"{line} (and {more} more)" if more else line
+
+
+def wrong_name(where: tuple[str, ...], given: str, valid: Mapping[str, Any]) -> str:
+    """The message about a name that is none of the valid ones."""
+    return f"{'.'.join(where)} = {given}: unknown; {choose_from(given, valid)}"

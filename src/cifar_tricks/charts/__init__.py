@@ -1,0 +1,1 @@
+"""The study's charts as Vega-Lite, for the page and as PNG files."""

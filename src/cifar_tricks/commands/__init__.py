@@ -1,0 +1,1 @@
+"""What a user calls: one file for each command of `python -m cifar_tricks`."""

@@ -1,0 +1,1 @@
+"""What the trained nets answer to the test images."""

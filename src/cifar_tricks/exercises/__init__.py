@@ -1,0 +1,1 @@
+"""The original's task 1, solved."""

@@ -1,0 +1,1 @@
+"""Pictures, and the tables behind DVC's plots."""

@@ -1,0 +1,1 @@
+"""From params.yaml to the recipes of all trainings."""

@@ -1,0 +1,62 @@
+"""What DVC compares where neither a parameter nor a folder says exactly what a stage needs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cifar_tricks import tricks
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+
+# What the results of the trainings do not depend on, or what the chosen scale stands for.
+NOT_OF_THE_STUDY = {
+    "scales",
+    "model",
+    "trick",
+    "device",
+    "gpu",
+    "records",
+    "factorial",
+    "visualize",
+}
+
+
+def study(params: Params) -> dict[str, Any]:
+    """The parameters of all variants at the chosen scale, as JSON values."""
+    size = params.scales[params.scale].model_dump(mode="json")
+    return {"size": size, **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY)}
+
+
+def recipes(params: Params) -> dict[str, dict[str, Any]]:
+    """What each training is made of, by the name of its folder in ``runs``, as JSON values: its
+    recipe, the hash of each trick's file and, where it trains with copies, what makes these.
+
+    Of ``transfer`` the recipe for each backbone: it is not known yet which of them can be had.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for key, variant in variants(params).items():
+        if variant.group != "transfer":
+            found[key] = _made_of(params, variant)
+    of_backbones = {}
+    for backbone in params.transfer.backbones:
+        key = f"transfer-{backbone}"
+        of_backbones[backbone] = _made_of(params, variants(params, backbone=backbone)[key])
+    return {**found, "transfer": of_backbones}
+
+
+def _made_of(params: Params, variant: Variant) -> dict[str, Any]:
+    content = {
+        "recipe": asdict(variant.recipe),
+        "tricks": {name: _sha256(name) for name in variant.tricks},
+    }
+    if variant.recipe.copies:
+        content["copies"] = {"values": params.tricks["augment"], "sha256": _sha256("augment")}
+    return content
+
+
+def _sha256(trick: str) -> str:
+    file = Path(tricks.__path__[0]) / f"{trick}.py"
+    return hashlib.sha256(file.read_bytes()).hexdigest()

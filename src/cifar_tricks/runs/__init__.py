@@ -1,0 +1,1 @@
+"""A seed's life: planned, trained or taken over, kept, published."""

@@ -1,0 +1,1 @@
+"""MLflow: every run logged once, the best net registered."""

@@ -1,0 +1,1 @@
+"""From a recipe, images and a seed to weights and learning curves."""

@@ -1,0 +1,1 @@
+"""Nets that were trained on ImageNet, and the features of their frozen layers."""
