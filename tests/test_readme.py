@@ -1,4 +1,4 @@
-"""The README's generated tables are those of the committed reports."""
+"""The generated tables of README and docs are those of the committed reports."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import pytest
 from conftest import ROOT
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.commands.readme import BLOCK, fill
+from cifar_tricks.commands.readme import BLOCK, PAGES, SPEED, fill
 
 
-def test_the_readme_holds_what_the_reports_say(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_pages_hold_what_the_reports_say(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = Path("README.md").read_text()
-    assert BLOCK.search(text), "the README shows no results"
+    text = page.read_text()
+    assert BLOCK.search(text) or SPEED.search(text), f"{page} shows no results"
     assert fill(text) == text, "make readme writes it"
 
 

@@ -1,8 +1,11 @@
-"""``make readme``: writes the README's tables from the committed reports and benchmarks."""
+"""``make readme``: writes the tables of README.md and docs/ from the committed reports and
+benchmarks."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,17 +17,18 @@ from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread, numbe
 from cifar_tricks.report.markdown import Markdown, table
 from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 
-README = Path("README.md")
+PAGES = (Path("README.md"), Path("docs/speed.md"))
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 STEPS = re.compile(r"(<!-- steps: (\w+) -->\n).*?(<!-- end of steps -->)", re.DOTALL)
 STEP_GROUPS = ("reference", "improve", "transfer")
 README_SPEED = ["net", "usual", "engine, fp32", "engine, bf16", "of the limit", "bf16, two at once"]
 README_SPEED += ["ten epochs"]
+GRAPH = re.compile(r"(<!-- graph -->\n).*?(<!-- end of graph -->)", re.DOTALL)
 SPEED = re.compile(r"(<!-- speed -->\n).*?(<!-- end of speed -->)", re.DOTALL)
 
 
 def write_tables() -> int:
-    """Rewrites the README's blocks.
+    """Rewrites the pages' blocks.
 
     Returns:
         The exit code.
@@ -32,24 +36,26 @@ def write_tables() -> int:
     Raises:
         UserError: a report is missing.
     """
-    try:
-        text = README.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{README} cannot be read: {error.strerror}") from error
-    write_atomically(README, fill(text).encode())
+    for page in PAGES:
+        try:
+            text = page.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{page} cannot be read: {error.strerror}") from error
+        write_atomically(page, fill(text).encode())
     return 0
 
 
 def fill(text: str) -> str:
     """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
     from ``reports/SCALE/comparisons.csv``, ``<!-- steps: SCALE -->`` from ``results.csv`` there,
-    and ``<!-- speed -->`` from ``benchmarks/results.json``.
+    ``<!-- speed -->`` from ``benchmarks/results.json``, and ``<!-- graph -->`` from ``dvc dag``.
 
     Raises:
         UserError: a report is missing.
     """
     text = BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
     text = STEPS.sub(lambda match: f"{match[1]}\n{steps_table(match[2])}\n\n{match[3]}", text)
+    text = GRAPH.sub(lambda match: f"{match[1]}{graph()}{match[2]}", text)
     return SPEED.sub(lambda match: f"{match[1]}\n{benchmark_table()}\n\n{match[2]}", text)
 
 
@@ -60,6 +66,35 @@ def benchmark_table() -> Markdown:
         raise UserError(f"{BENCH} is missing: make bench writes it")
     rows = [row for row in speed_table(bench) if "augmented" not in row["net"]]
     return table(README_SPEED, [[row[name] for name in README_SPEED] for row in rows], "lr")
+
+
+def graph() -> str:
+    """The stages and which of them wait for which, as a Mermaid block; without the arrows that
+    others imply.
+
+    Raises:
+        UserError: DVC cannot read dvc.yaml.
+    """
+    command = [sys.executable, "-m", "dvc", "dag", "--collapse-foreach-matrix", "--mermaid"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UserError(f"dvc dag: {' '.join(done.stderr.split())}")
+    names = dict(re.findall(r'(node\d+)\["(.+?)"\]', done.stdout))
+    after: dict[str, set[str]] = {name: set() for name in names.values()}
+    for first, second in re.findall(r"(node\d+)-->(node\d+)", done.stdout):
+        after[names[first]].add(names[second])
+    arrows = [
+        f"  {first} --> {second}"
+        for first in sorted(after)
+        for second in sorted(after[first])
+        if not any(second in _reached(after, other) for other in after[first] - {second})
+    ]
+    return "\n".join(["```mermaid", "flowchart LR", *arrows, "```", ""])
+
+
+def _reached(after: dict[str, set[str]], start: str) -> set[str]:
+    """All that waits for a stage, directly or not."""
+    return after[start].union(*(_reached(after, stage) for stage in after[start]))
 
 
 def _read(scale: str, name: str) -> pd.DataFrame:
