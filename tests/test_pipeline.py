@@ -330,7 +330,7 @@ def test_seeds_that_a_change_does_not_touch_are_not_trained_again(repository: Re
     assert contents(folder) == together
     # Another order, and a parameter that the stage depends on but the training does not.
     repository.edit("seeds: [0, 1]", "seeds: [2, 1, 0]")
-    repository.edit("records: use", "records: ignore")
+    repository.edit("test_images: 60", "test_images: 50")
     assert trained() == {"2"}
     assert list(json.loads((folder / "run.json").read_bytes())["seeds"]) == ["2", "1", "0"]
     repository.edit("seeds: [2, 1, 0]", "seeds: [0]")
