@@ -122,7 +122,7 @@ def test_as_many_jobs_as_cores_and_memory_allow(
 
 def test_real_limits_of_the_process() -> None:
     """The affinity and `ulimit -v`, set for a child."""
-    script = "from cifar_tricks import resources; print(resources.cores(), resources.memory())"
+    script = "from cifar_tricks.base import resources; print(resources.cores(), resources.memory())"
 
     def limit() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

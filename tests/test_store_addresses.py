@@ -167,7 +167,7 @@ def test_a_setting_that_mlflow_cannot_read_is_told(
 def test_mlflow_itself_may_lie_in_an_odd_folder(tmp_path: Path) -> None:
     (folder := tmp_path / ODD[0]).mkdir()
     (folder / ".venv").symlink_to(sys.prefix)
-    script = "from cifar_tricks import mlflow_runs as m\nwith m.logging_session('quick'): pass"
+    script = "from cifar_tricks.tracking import client as m\nwith m.logging_session('quick'): pass"
     environment = {n: v for n, v in os.environ.items() if n != "MLFLOW_TRACKING_URI"}
     subprocess.run(
         [folder / ".venv/bin/python", "-c", script],
