@@ -4,20 +4,24 @@ It writes what the other stages depend on: a valid change of a parameter reruns 
 ``params.valid``, whose content never changes, and through the others only what it reaches.
 """
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from _run import run
 
 
 def main(argv: list[str]) -> None:
     """Writes ``data/params.valid``, ``data/study.json`` and ``data/recipes/<key>.json``."""
     from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.place import check_place
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.data.photo import check_photo
     from cifar_tricks.parameters.dependencies import recipes, study
     from cifar_tricks.parameters.load import load_params
 
     params = load_params()
+    check_place()
     # The default is downloaded later.
     if params.visualize.image != type(params.visualize).model_fields["image"].default:
         check_photo(Path(params.visualize.image))

@@ -307,7 +307,7 @@ def test_mistakes_end_with_exit_code_2_and_one_line(workplace: Path) -> None:
     edit("trick: baseline ", "trick: laeky_relu ")
     for script in ("check", "augment", "train", "evaluate", "experiment"):
         start = time.monotonic()
-        process = stage(f"stages/{script}.py", "model1-baseline")
+        process = stage(f"stages/{script}.py", *(["model1-baseline"] if script == "train" else []))
         output, _ = process.communicate()
         assert process.returncode == 2, output
         assert output.startswith("error: params.yaml: trick = laeky_relu: unknown;")

@@ -48,12 +48,10 @@ def settle(*, stage: bool = False) -> None:
     for name in os.environ.keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(wanted)
-    if stage:
-        tell_rounding()
 
 
 def tell_rounding() -> None:
-    """Names what is set here that rounds sums otherwise; for a process that computes."""
+    """Names what is set here that rounds sums otherwise; for a process that trains."""
     for name, value in sorted(os.environ.items()):
         if action(name) == "told":
             print(f"note: {name}={value} may round sums otherwise than without it", flush=True)

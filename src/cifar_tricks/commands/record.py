@@ -14,7 +14,6 @@ import sys
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.files import project_root
 from cifar_tricks.base.signals import stop_request
-from cifar_tricks.base.surroundings import tell_rounding
 from cifar_tricks.evaluation.score import to_answers
 from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
@@ -86,5 +85,4 @@ def _seconds(training: Training) -> float | None:
 
 
 if __name__ == "__main__":
-    tell_rounding()
     sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,7 @@ from cifar_tricks.base.files import project_root, restored
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.base.place import check_place
 from cifar_tricks.base.signals import stop_request
+from cifar_tricks.base.surroundings import tell_rounding
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, variants
 from cifar_tricks.runs.finished import _is_done
@@ -89,6 +90,7 @@ def train_missing(
     left = [training for training in trainings if training.seed in folder_of]
     if not left:
         return
+    tell_rounding()
     for group in groups(left, params.gpu.seeds_at_once):
         pairs = [(training, folder_of[training.seed]) for training in group]
         train_seeds(pairs, stop_requested, graphs=params.gpu.graphs)
