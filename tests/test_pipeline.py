@@ -611,9 +611,7 @@ def test_every_trick_file_is_used_and_every_variant_has_a_stage() -> None:
 
 def changed(repository: Repository) -> set[str]:
     """What `dvc status` names before anything runs, but `track`, which always asks the store."""
-    return set(json.loads(repository.run("dvc", "status", "--json"))) - {
-        "track"
-    }  # always - {"track"}
+    return set(json.loads(repository.run("dvc", "status", "--json"))) - {"track"}
 
 
 def touch(repository: Repository, path: str) -> None:
