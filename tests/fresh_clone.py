@@ -192,7 +192,7 @@ def make_origin(place: Path) -> Checkout:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / "params.yaml").write_text(PARAMS)
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(folder)], check=True)
     origin = Checkout(folder, place)
     origin.commit()
     origin.run("dvc repro --quiet check")

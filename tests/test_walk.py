@@ -1,4 +1,4 @@
-"""Walks every command that the README shows, in fresh clones, and looks at what each one does.
+"""Walks every command that README.md and docs/using.md show, in fresh clones: what does each do?
 
 A command without an expectation here fails the test. ``make test-walk`` runs it.
 """
@@ -32,37 +32,37 @@ from cifar_tricks.training.class_names import CLASS_NAMES
 
 pytestmark = pytest.mark.walk
 
-README = MarkdownIt("commonmark").parse((ROOT / "README.md").read_text("utf-8"))
-BLOCKS = [token for token in README if token.type in ("fence", "code_block")]
+PAGES = [(ROOT / name).read_text("utf-8") for name in ("README.md", "docs/using.md")]
+TOKENS = [token for page in PAGES for token in MarkdownIt("commonmark").parse(page)]
+BLOCKS = [token for token in TOKENS if token.type in ("fence", "code_block")]
 COMMAND = re.compile(r"(make|dvc|python3?|pip|git|\.) ")
 ELSEWHERE = {
     "make test": "this test is one of its neighbours",
     "make test-faults": "takes a quarter of an hour; tests of its own",
-    "make reproduce-check": "two more runs of the study; tests/test_reproduce_check.py",
     "make verify REPAIR=1": "nothing is damaged here; tests/test_reproduce_check.py, tests/faults",
-    "make bench": "takes an hour; tests/test_speed.py",
-    "make bench-transfer": "takes an hour",
-    "make audit": "needs a network",
     "make ui PORT=5001": "a port that may be in use; tests/test_ui.py",
     "dvc repro --force --single-item download": "needs a network; tests/test_assets.py",
-    "dvc exp run --queue": "the name of a command, not one to type",
+    "make setup TORCH=cpu": "needs a network; tests/test_setup.py",
+    "python -m cifar_tricks COMMAND": "stands for what make calls; tests/test_commands.py",
+    "dvc cache dir --local /disk/cache && dvc config --local cache.type symlink": (
+        "needs another disk; tests/test_pipeline.py"
+    ),
     "dvc exp run -S scale=full": "make share and make page run at that scale",
 }
 
 
-def readme_commands() -> Iterator[str]:
-    """The lines of the README's code blocks, then the commands within its text."""
-    for block in BLOCKS:
-        if block.info != "python":
-            for line in block.content.splitlines():
+def shown() -> Iterator[str]:
+    """The lines of code blocks, and the commands within the text."""
+    for token in TOKENS:
+        if token in BLOCKS and token.info not in ("python", "mermaid"):
+            for line in token.content.splitlines():
                 yield re.split(r"\s+#\s", line.strip())[0]
-    for token in README:
         for part in token.children or ():
             if part.type == "code_inline" and COMMAND.match(part.content):
                 yield " ".join(part.content.split())
 
 
-COMMANDS = list(dict.fromkeys(filter(None, readme_commands())))
+COMMANDS = list(dict.fromkeys(filter(None, shown())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ def test_a_clone_with_a_shared_cache_trains_nothing_and_logs_everything(walk: Wa
     assert walk.there.git("status", "--short") == ""
 
 
-# The commands, in the order of the README.
+# The commands, in the order in which a reader meets them.
 
 Expectation = Callable[[Walk, str], None]
 SHOWS: dict[str, Expectation] = {}
@@ -163,7 +163,7 @@ def shows(command: str) -> Callable[[Expectation], Expectation]:
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ELSEWHERE])
-def test_a_command_does_what_the_readme_says(command: str, walk: Walk) -> None:
+def test_a_command_does_what_is_said_of_it(command: str, walk: Walk) -> None:
     SHOWS[command](walk, command)
 
 
@@ -366,13 +366,43 @@ def nothing_is_damaged(walk: Walk, command: str) -> None:
     assert re.search(r"\d+ files, .*: 0 damaged", walk.here.run(command))
 
 
+@shows("make review")
+def new_records_are_reviewed(walk: Walk, command: str) -> None:
+    with walk.here.scale("full"):
+        said = walk.here.run(command)
+    assert said.count("| as planned |") >= 4 and "| the same weights |" in said
+
+
+@shows("dvc plots show resume/<run>/history.csv -x step -y accuracy -t curves")
+def a_training_has_a_chart(walk: Walk, command: str) -> None:
+    run = next((walk.here.folder / "resume").iterdir()).name
+    walk.here.run(command.replace("<run>", run))
+    assert '"$schema": "https://vega' in walk.here.text("dvc_plots/index.html")
+
+
+@shows("make help")
+def all_targets_are_listed(walk: Walk, command: str) -> None:
+    listed = walk.here.run(command)
+    named = {name.split()[1] for name in COMMANDS if name.startswith("make ")}
+    assert named <= {line.split()[0] for line in listed.splitlines()} | {"help"}
+
+
+@shows("make doctor")
+def the_machine_is_described(walk: Walk, command: str) -> None:
+    with walk.here.started(command) as doctor:
+        said = doctor.communicate(timeout=120)[0]
+    assert "Traceback" not in said
+    for topic in ("interpreter", "capacity", "disk", "device", "versions", "git", "cache"):
+        assert re.search(rf"^(ok|note|TODO) +{topic} ", said, re.MULTILINE), said
+    assert re.search(r"^ok +tracking .*: \d+ runs$", said, re.MULTILINE), said
+
+
 def test_the_example_of_a_trick_works_as_it_stands(walk: Walk) -> None:
     clone = walk.there
     clone.git("reset", "--quiet", "--hard")
-    text = (ROOT / "README.md").read_text("utf-8")
     (code,) = (block.content for block in BLOCKS if block.info == "python")
     path, line = "src/cifar_tricks/tricks/gelu.py", "gelu: {}"
-    assert f"`{path}`" in text and f"`{line}`" in text
+    assert f"`{path}`" in PAGES[0] and f"`{line}`" in PAGES[0]
     (clone.folder / path).write_text(code)
     params = clone.text("params.yaml").replace("tricks:\n", f"tricks:\n  {line}\n", 1)
     (clone.folder / "params.yaml").write_text(params)
