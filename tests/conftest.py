@@ -1,7 +1,9 @@
 """Shared fixtures: a small synthetic data set on which a net can learn something."""
 
+import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,11 @@ from cifar_tricks.training.recipe import NetSpec, Recipe
 pytest_plugins = ["fault_table"]
 
 ROOT = Path(__file__).resolve().parent.parent
+# `python` and `dvc` in the commands that tests start are those of this environment, and a make that
+# a test starts is not that of `make test`.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+    os.environ.pop(name, None)
 CPU = torch.device("cpu")
 
 

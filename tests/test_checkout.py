@@ -65,7 +65,7 @@ def test_a_strict_or_an_open_umask_changes_no_hash(tmp_path: Path, umask: int) -
         "write_atomically(Path('out/one'), b'1')\n"
     )
     (tmp_path / "stage.py").write_text(script.replace("'src'", repr(str(ROOT / "src"))))
-    stage = f"stages: {{one: {{cmd: {sys.executable} stage.py, outs: [out]}}}}\n"
+    stage = f"stages: {{one: {{cmd: '\"{sys.executable}\" stage.py', outs: [out]}}}}\n"
     (tmp_path / "dvc.yaml").write_text(stage)
     dvc = (sys.executable, "-m", "dvc")
     for command in (("git", "init"), (*dvc, "init"), (*dvc, "repro")):

@@ -69,7 +69,7 @@ def test_mistakes_are_one_line(
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "one"], check=True)
     assert run(["reproduce-check"]) == 2
-    assert "make repro ended with code 1" in capsys.readouterr().err
+    assert "make repro ended with code" in capsys.readouterr().err
     # The project in a folder of a larger repository: the clone's is named.
     (repository / ".git").rename(repository / "git")
     shutil.rmtree(repository / "git")
@@ -84,7 +84,7 @@ def test_mistakes_are_one_line(
     subprocess.run(["git", *identity, "commit", "-qm", "one"], check=True)
     assert run(["reproduce-check"]) == 2
     told = capsys.readouterr().err
-    assert "make repro ended with code 1" in told and "/first/ä project" in told
+    assert "make repro ended with code" in told and "/first/ä project" in told
     subprocess.run(["git", "rm", "-q", "--cached", "dvc.yaml"], check=True)
     assert run(["reproduce-check"]) == 2
     assert capsys.readouterr().err.startswith("error: git ls-files: error: pathspec 'dvc.yaml'")

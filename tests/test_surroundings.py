@@ -200,7 +200,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "src", "src")
     shutil.copytree(ROOT / "stages", "stages")
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
-    stage = f"stages: {{check: {{cmd: '{sys.executable} stages/check.py', outs: [data]}}}}\n"
+    stage = f"stages: {{check: {{cmd: '\"{sys.executable}\" stages/check.py', outs: [data]}}}}\n"
     Path("dvc.yaml").write_text(stage)
     run("git", "init", "--quiet")
     run(*DVC, "init", "--quiet")
@@ -272,7 +272,7 @@ def test_a_killed_training_is_told_as_such(
     project: Path, capfd: pytest.CaptureFixture[str], how: str
 ) -> None:
     Path("train.py").write_text(CLAIM)
-    Path("dvc.yaml").write_text(f"stages: {{train: {{cmd: {sys.executable} train.py}}}}\n")
+    Path("dvc.yaml").write_text(f"stages: {{train: {{cmd: '\"{sys.executable}\" train.py'}}}}\n")
     command = [sys.executable, "-c", KILL] if how == "itself" else [*DVC, "repro"]
     with running_alone("make repro") as commands:
         assert commands.run(command, lines=how != "through DVC, on a terminal") != 0
