@@ -11,7 +11,7 @@ PY := .venv/bin/python
 
 # The user's values reach the recipes through the environment, as they are: no $, quote or space in
 # a file's name means anything to make or to the shell.
-$(foreach name,BASE IMAGE JOBS KEYS PORT PYTHON SEEDS TORCH TORCH_INDEX,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,BASE ENGINE ENGINE_ADDRESS GPUS IMAGE JOBS KEYS PORT PYTHON SBATCH SEEDS TORCH TORCH_INDEX,$(eval override export $(name) := $$(value $(name))))
 export PYTHONPATH := $(CURDIR)/src
 # What an outer tool set for a Python of its own.
 unexport PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONEXECUTABLE
@@ -45,9 +45,10 @@ doctor: ## what this machine has and lacks for the study, a line each; before se
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
 	@$(PY) -m cifar_tricks repro --jobs "$$JOBS"
 
-# Both read `scale` from params.yaml. KEYS: variants, all where empty.
+# It reads `scale` from params.yaml. KEYS: variants, all where empty. ENGINE=ray or slurm: docs/cluster.md.
 share: setup ## train one's part of the study and put it on record (SEEDS=0-2 KEYS="model1-adam ...")
-	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" -- "$$KEYS"
+	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" --engine "$${ENGINE:-local}" \
+		--engine-address="$$ENGINE_ADDRESS" --gpus="$$GPUS" --sbatch="$$SBATCH" -- "$$KEYS"
 
 page: setup ## the report of what is trained or on record so far; trains nothing
 	@$(PY) -m cifar_tricks page

@@ -281,10 +281,14 @@ def test_seeds_by_number_and_range(workplace: Path) -> None:  # noqa: F811
     for wrong in ("", "x", "3", "0-3", "2-1", "1,,2", "-1", "9" * 40):
         with pytest.raises(UserError, match="SEEDS = "):
             share.chosen_seeds(wrong, params)
-    assert list(share.planned(params, [], [0, 1]))[:2] == [
-        ("reference-baseline", [0]),
-        ("model1-baseline", [0]),
+    assert share.chosen_keys(params, [])[:2] == ["reference-baseline", "model1-baseline"]
+    assert list(share.planned(["a", "b"], [0, 1], gpu=False)) == [
+        ("a", [0]),
+        ("b", [0]),
+        ("a", [1]),
+        ("b", [1]),
     ]
+    assert list(share.planned(["a", "b"], [0, 1], gpu=True)) == [("a", [0, 1]), ("b", [0, 1])]
 
 
 def test_sharing_trains_records_and_reports(

@@ -30,6 +30,7 @@ PACKAGES = [
     "charts",
     "figures",
     "report",
+    "engines",
     "commands",
     "doctor",
 ]

@@ -40,6 +40,15 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         [
             JOBS,
             ("--seeds", {"default": "all", "help": "for example 0-2 or 1,4; default: all"}),
+            ("--engine", {"default": "local", "help": "local, ray or slurm: where they run"}),
+            ("--engine-address", {"default": "", "help": "host:port of Ray's head node"}),
+            ("--gpus", {"default": "", "help": "for each training; Ray: also a part, as 0.25"}),
+            ("--sbatch", {"default": "", "help": "options for Slurm: --sbatch='--partition=...'"}),
+            (
+                "--insecure",
+                {"action": "store_true", "help": "take a Ray cluster without tokens"},
+            ),
+            ("--dry-run", {"action": "store_true", "help": "print Slurm's script, do nothing"}),
             ("keys", {"nargs": "*", "metavar": "KEY", "help": "variants; default: all"}),
         ],
     ),

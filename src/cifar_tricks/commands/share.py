@@ -9,31 +9,49 @@ record is left out, so that several people or machines go on from each other's c
 from __future__ import annotations
 
 import re
-import sys
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
-from cifar_tricks.commands.jobs import has_gpu, num_jobs
-from cifar_tricks.commands.processes import Commands, fetch_data, running_alone
+from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs
+from cifar_tricks.commands.processes import fetch_data, running_alone
+from cifar_tricks.engines.choice import Wanted, choose_engine
+from cifar_tricks.engines.collect import train_jobs
+from cifar_tricks.engines.jobs import Job
+from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.runs.folders import record_file
 from cifar_tricks.training.backbones import used_backbone
 
-Job = tuple[str, list[int]]
+# What a process of its own runs, here or on a node.
+RECORD = "cifar_tricks.commands.record"
 
 
-def train_and_record(jobs: str, seeds: str, keys: Sequence[str]) -> int:
+def train_and_record(
+    jobs: str,
+    seeds: str,
+    keys: Sequence[str],
+    engine: str = "local",
+    engine_address: str = "",
+    gpus: str = "",
+    sbatch: str = "",
+    insecure: bool = False,
+    dry_run: bool = False,
+) -> int:
     """Trains and records.
 
     Args:
-        jobs: trainings at once: auto, or a number.
+        jobs: trainings at once on this machine: auto, or a number.
         seeds: all, or numbers and ranges such as 0-2,5.
         keys: variants, also several in one string; none for all.
+        engine: local, ray or slurm.
+        engine_address: of Ray's head node.
+        gpus: for each training.
+        sbatch: options of Slurm.
+        insecure: whether a Ray cluster without tokens will do.
+        dry_run: whether Slurm's script is only printed.
 
     Returns:
         The exit code of the first training that failed.
@@ -43,32 +61,49 @@ def train_and_record(jobs: str, seeds: str, keys: Sequence[str]) -> int:
         Interrupted: a signal came; the states are saved.
     """
     params = load_params()
-    todo = list(planned(params, " ".join(keys).split(), chosen_seeds(seeds, params)))
-    at_once = num_jobs(jobs, params)
+    wanted = Wanted(
+        name=engine,
+        address=engine_address,
+        gpus=gpus,
+        sbatch=sbatch,
+        insecure=insecure,
+        dry_run=dry_run,
+    )
+    names, numbers = chosen_keys(params, keys), chosen_seeds(seeds, params)
+    chosen = choose_engine(wanted, at_once=num_jobs(jobs, params), memory=BYTES_PER_JOB)
+    gpu = chosen.has_gpu(params.device)
+    todo = list(planned(names, numbers, gpu=gpu))
+    device = ("cuda" if gpu else "cpu") if chosen.remote else ""
+    study = Study(params, RECORD, device)
     with running_alone("make share") as commands:
-        code = fetch_data(commands) or _run(commands, todo, at_once)
+        code = fetch_data(commands) or train_jobs(chosen, study, todo, commands)
     paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")
     return code
 
 
-def planned(params: Params, keys: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
-    """What to train, in this order: seed by seed on a CPU, all seeds of a variant at once on a GPU.
+def planned(keys: Sequence[str], seeds: Sequence[int], *, gpu: bool) -> Iterator[Job]:
+    """What to train, in this order: seed by seed on CPUs, all of a variant at once on GPUs."""
+    if gpu:
+        yield from (Job(key, list(seeds)) for key in keys)
+    else:
+        yield from (Job(key, [seed]) for seed in seeds for key in keys)
+
+
+def chosen_keys(params: Params, given: Sequence[str]) -> list[str]:
+    """Variants by key, several in one string too; all that can be trained where none is given.
 
     Raises:
         UserError: no such variant.
     """
     backbone = used_backbone()
     known = variants(params, backbone=backbone)
+    keys = " ".join(given).split()
     for key in keys:
         if key not in known:
             raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
-    wanted = keys or [key for key in known if backbone or known[key].group != "transfer"]
-    if has_gpu(params):
-        yield from ((key, list(seeds)) for key in wanted)
-    else:
-        yield from ((key, [seed]) for seed in seeds for key in wanted)
+    return keys or [key for key in known if backbone or known[key].group != "transfer"]
 
 
 def chosen_seeds(text: str, params: Params) -> list[int]:
@@ -91,19 +126,3 @@ def chosen_seeds(text: str, params: Params) -> list[int]:
             raise UserError(f"SEEDS = {text}: {part}: scale {params.scale} plans seeds {planned}")
         chosen += [seed for seed in found if seed not in chosen]
     return chosen
-
-
-def _run(commands: Commands, todo: list[Job], at_once: int) -> int:
-    lock, failed = threading.Lock(), []
-
-    def work(job: Job) -> None:
-        key, seeds = job
-        name = "transfer" if key.startswith("transfer-") else key
-        command = [sys.executable, "-m", "cifar_tricks.commands.record", name, *map(str, seeds)]
-        if code := commands.run(command, lines=True):
-            with lock:
-                failed.append(code)
-
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(work, todo))
-    return failed[0] if failed else 0

@@ -78,15 +78,9 @@ def read_record(path: Path) -> Record:
         FileNotFoundError: it is not there.
     """
     try:
-        content = read_signed(path.read_bytes())
-        run = Run.from_json(content["run"])
-        record = Record(
-            run=run, history=content["history"].encode(), answers=dict(content["answers"])
-        )
-        if record_file(run.scale, run.key, record.seed) != path:
+        record = parse_record(path.read_bytes())
+        if record_file(record.run.scale, record.run.key, record.seed) != path:
             raise ValueError("it is of another seed")
-        if hashlib.sha256(record.history).hexdigest() != record.result.history_sha256:
-            raise ValueError("its learning curves are not those of the training")
     except FileNotFoundError:
         raise
     except NOT_WRITTEN_BY_US as error:
@@ -94,4 +88,18 @@ def read_record(path: Path) -> Record:
             f"{path} is damaged; restore it with: git checkout -- {path}; or delete it, and the "
             "seed is trained here"
         ) from error
+    return record
+
+
+def parse_record(text: bytes) -> Record:
+    """What :func:`write_record` wrote, from the bytes of the file.
+
+    Raises:
+        one of NOT_WRITTEN_BY_US: it is damaged.
+    """
+    content = read_signed(text)
+    run = Run.from_json(content["run"])
+    record = Record(run=run, history=content["history"].encode(), answers=dict(content["answers"]))
+    if hashlib.sha256(record.history).hexdigest() != record.result.history_sha256:
+        raise ValueError("its learning curves are not those of the training")
     return record

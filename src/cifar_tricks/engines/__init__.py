@@ -1,0 +1,1 @@
+"""Where the trainings of ``make share`` run: on this machine, on Ray or on Slurm."""

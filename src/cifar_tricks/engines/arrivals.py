@@ -1,0 +1,84 @@
+"""Whether a record that comes from elsewhere is what this study plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
+from cifar_tricks.engines.jobs import Job
+from cifar_tricks.engines.study import Study
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.finished import difference
+from cifar_tricks.runs.folders import record_file
+from cifar_tricks.runs.records import Record, parse_record, read_record
+from cifar_tricks.runs.seed import Training, code_hash
+from cifar_tricks.training.backbones import used_backbone, weights_file
+from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
+from cifar_tricks.training.recipe import BackboneSpec
+
+
+def missing(study: Study, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs without the seeds that are on record here.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    left = []
+    for job in jobs:
+        seeds = [seed for seed in job.seeds if not _on_record(study.params, job.key, seed)]
+        if seeds:
+            left.append(Job(job.key, seeds))
+    return left
+
+
+def objection(study: Study, key: str, seed: int, content: bytes) -> str:
+    """What speaks against a record, "" for nothing: its signature, variant, seed, recipe, data,
+    engine's number or kind of device."""
+    try:
+        record = parse_record(content)
+    except NOT_WRITTEN_BY_US as error:
+        return f"it is damaged: {error}"
+    found = (record.run.scale, record.run.key, record.seed)
+    if found != (study.params.scale, key, seed):
+        return "it is of {} {} seed={}".format(*found)
+    device = record.result.origin.device
+    if study.device and device != study.device:
+        return f"it was trained on {device}, not on {study.device}"
+    return _difference(study.params, record, key, seed)
+
+
+def _on_record(params: Params, key: str, seed: int) -> bool:
+    try:
+        record = read_record(record_file(params.scale, key, seed))
+    except FileNotFoundError:
+        return False
+    return not _difference(params, record, key, seed)
+
+
+def _difference(params: Params, record: Record, key: str, seed: int) -> str:
+    variant = variants(params, backbone=used_backbone())[key]
+    net = variant.recipe.net
+    weights = weights_file(net.backbone) if isinstance(net, BackboneSpec) else None
+    planned = Training(
+        scale=params.scale,
+        variant=variant,
+        seed=seed,
+        # Where it was trained: this machine may have no such device.
+        device=torch.device(record.result.origin.device),
+        arrays=_hashed(TRAIN_FILE),
+        copies=_hashed(COPIES_FILE) if variant.recipe.copies else None,
+        backbone=_hashed(str(weights)) if weights else None,
+        code=code_hash(variant.recipe),
+    )
+    return difference(record, planned, test_images=params.scales[params.scale].test_images)
+
+
+@cache
+def _hashed(file: str) -> Arrays:
+    """A file's hash without its content, which would fill the memory."""
+    return Arrays(arrays={}, sha256=read_arrays(file).sha256)

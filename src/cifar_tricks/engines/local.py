@@ -1,0 +1,46 @@
+"""Trainings side by side on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from cifar_tricks.base import resources
+from cifar_tricks.engines.jobs import Failed, Job, Processes, Trained
+from cifar_tricks.engines.study import Study
+from cifar_tricks.runs.folders import record_file
+
+
+class Local:
+    """A process for each job, which puts its records into their place itself.
+
+    Args:
+        at_once: how many of them.
+    """
+
+    remote = False
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+
+    def has_gpu(self, device: str) -> bool:
+        """Told without the import of PyTorch."""
+        return device != "cpu" and resources.has_gpu()
+
+    def run(
+        self, study: Study, jobs: Sequence[Job], processes: Processes
+    ) -> Iterator[Trained | Failed]:
+        """See :class:`cifar_tricks.engines.jobs.Engine`."""
+
+        def work(job: Job) -> tuple[Job, int]:
+            return job, processes.run([sys.executable, *study.command(job)], lines=True)
+
+        with ThreadPoolExecutor(self.at_once) as pool:
+            for done in as_completed([pool.submit(work, job) for job in jobs]):
+                job, code = done.result()
+                if code:
+                    yield Failed(job, "", code)
+                for seed in job.seeds if not code else ():
+                    path = record_file(study.params.scale, job.key, seed)
+                    yield Trained(job.key, seed, path.read_bytes(), "")

@@ -1,0 +1,66 @@
+"""What travels to a node."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_tricks.base.files import hash_file
+from cifar_tricks.engines.jobs import Job
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.backbones import FOLDER, used_backbone
+
+SOURCE = Path(__file__).resolve().parents[2]
+DATA = Path("data")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The study of this checkout, as engines need it.
+
+    Args:
+        params: the checked parameters.
+        module: what trains and records a variant's seeds, as ``python -m`` takes it.
+        device: kind of device that records have to come from: cpu or cuda; "" for any.
+    """
+
+    params: Params
+    module: str
+    device: str = ""
+
+    def command(self, job: Job) -> list[str]:
+        """The arguments of Python that run a job in a checkout."""
+        name = "transfer" if job.key.startswith("transfer-") else job.key
+        return ["-m", self.module, name, *map(str, job.seeds)]
+
+    def threads(self) -> int:
+        """CPU threads of one training."""
+        return self.params.scales[self.params.scale].threads
+
+    def bundle(self) -> tuple[bytes, str]:
+        """The code and params.yaml as a ZIP file, and the hash that names it."""
+        text = io.BytesIO()
+        with zipfile.ZipFile(text, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("params.yaml"), Path("params.yaml").read_bytes())
+            for path in sorted(SOURCE.rglob("*")):
+                if path.is_file() and not {"__pycache__"} & {*path.parts}:
+                    # Without the times of the files: the same code has the same hash.
+                    entry = zipfile.ZipInfo(f"src/{path.relative_to(SOURCE).as_posix()}")
+                    archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+        return text.getvalue(), hashlib.sha256(text.getvalue()).hexdigest()[:16]
+
+    def data(self, jobs: Iterable[Job]) -> dict[str, str]:
+        """The files that jobs read, each with its sha256."""
+        keys = {job.key for job in jobs}
+        known = variants(self.params, backbone=used_backbone())
+        files = sorted((DATA / "cifar10").glob("*.safetensors"))
+        if any(known[key].recipe.copies for key in keys):
+            files.append(DATA / "augmented.safetensors")
+        if any(known[key].group == "transfer" for key in keys):
+            files += sorted(path for path in FOLDER.rglob("*") if path.is_file())
+        return {path.as_posix(): hash_file(path) for path in files}
