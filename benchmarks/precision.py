@@ -19,7 +19,7 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.statistics import compare
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.seed import code_hash
+from cifar_tricks.runs.plan import code_hash
 from cifar_tricks.training.device import choose_device, device_name, prepare
 from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE, make_training_data
 from cifar_tricks.training.loop import Task, fit

@@ -24,11 +24,11 @@ from cifar_tricks.evaluation.score import Score, calibrate, from_answers, to_ans
 from cifar_tricks.evaluation.scoring import score_variants
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import Variant, variants
-from cifar_tricks.runs.finished import unknown_name
 from cifar_tricks.runs.folders import HISTORY, read_history, read_run, record_file
-from cifar_tricks.runs.records import read_record
-from cifar_tricks.runs.seed import claimed, code_hash
-from cifar_tricks.runs.train import plan, train_missing, train_variant
+from cifar_tricks.runs.plan import code_hash, plan
+from cifar_tricks.runs.records import read_record, unknown_name
+from cifar_tricks.runs.seed import claimed
+from cifar_tricks.runs.train import train_missing, train_variant
 from cifar_tricks.training.arithmetic import output_size
 from cifar_tricks.training.call import MOVED, Call
 
@@ -74,10 +74,9 @@ def test_a_record_that_was_taken_over_does_not_stop_an_interrupted_training(
     page.collect(params, KEY)  # leaves what it took over in resume/
     edit("records: use", "records: ignore")
     params, answers = load_params(), iter([False, False, True])
-    planned = plan(params, KEY, [0])
-    with claimed(planned) as folders, pytest.raises(Interrupted):
-        train_missing(params, planned, folders, lambda: next(answers))
-    grown = (folders[0] / HISTORY).read_text()
+    with claimed(plan(params, KEY), [0]) as seeds, pytest.raises(Interrupted):
+        train_missing(seeds, params.gpu, lambda: next(answers), use_records=False)
+    grown = (seeds[0].folder / HISTORY).read_text()
     train_variant(params, KEY)
     run = read_run("quick", KEY)
     assert not run.seeds[0].origin.recorded

@@ -173,7 +173,7 @@ def test_how_many_seeds_train_at_once(
 ) -> None:
     variant = SimpleNamespace(recipe=SimpleNamespace(features=features))
     training = SimpleNamespace(device=torch.device(device), variant=variant)
-    made = groups([training] * 5, at_once)  # type: ignore[list-item]
+    made = groups([SimpleNamespace(training=training)] * 5, at_once)  # type: ignore[list-item]
     assert [len(group) for group in made] == sizes
 
 

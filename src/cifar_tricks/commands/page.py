@@ -17,11 +17,11 @@ from cifar_tricks.commands.processes import fetch_data, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.finished import _is_there, adopt, trained_seeds
-from cifar_tricks.runs.folders import WEIGHTS
+from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.publish import publish
-from cifar_tricks.runs.seed import STATE, claimed, finished_result
-from cifar_tricks.runs.train import plan
+from cifar_tricks.runs.records import take_record
+from cifar_tricks.runs.reuse import adopt, trained_seeds
+from cifar_tricks.runs.seed import STATE, claimed
 from cifar_tricks.training.backbones import used_backbone
 
 STAGES = ("evaluate --partial", "exercises", "visualize", "champion", "report")
@@ -64,33 +64,26 @@ def collect(params: Params, key: str) -> int:
     Raises:
         UserError: no data, a damaged record, or another process trains one of them.
     """
-    test_images = params.scales[params.scale].test_images
     if key.startswith("transfer-"):
         if used_backbone() is None:
             return 0
         key = "transfer"
-    planned = plan(params, key, params.seeds)
-    known = trained_seeds(planned)
-    with claimed(planned) as folders:
-        pairs = [*zip(planned, folders, strict=True)]
-        found = {
-            training.seed: (training, folder)
-            for training, folder in pairs
-            if _is_there(params, training, folder, test_images=test_images)
-        }
+    training = plan(params, key)
+    known = trained_seeds(training)
+    with claimed(training, params.seeds) as seeds:
+        found = [
+            seed
+            for seed in seeds
+            if seed.result is not None or (params.records == "use" and take_record(seed))
+        ]
         # What runs/ holds already is left as it is, or joined with what is new: other seeds, and
         # the weights of some of which it has only the record.
         if any(
-            seed not in known or (known[seed].origin.recorded and (folder / WEIGHTS).exists())
-            for seed, (_, folder) in found.items()
+            seed.number not in known or (known[seed.number].origin.recorded and seed.has_weights)
+            for seed in found
         ):
-            for training, folder in pairs:
-                if training.seed not in found and adopt(training, folder):
-                    found[training.seed] = (training, folder)
-            chosen = [found[training.seed] for training in planned if training.seed in found]
-            publish([training for training, _ in chosen], [f for _, f in chosen], keep=True)
-            known = trained_seeds(planned)
-        for _, folder in pairs:
-            if finished_result(folder) is None and not (folder / STATE).exists():
-                shutil.rmtree(folder)  # made by looking
-    return len(known)
+            publish([seed for seed in seeds if seed in found or adopt(seed)], keep=True)
+        for seed in seeds:
+            if seed.result is None and not (seed.folder / STATE).exists():
+                shutil.rmtree(seed.folder)  # made by looking
+    return len({*params.seeds} & trained_seeds(training).keys())

@@ -19,12 +19,13 @@ from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.runs.finished import _has_weights, adopt, on_record
 from cifar_tricks.runs.folders import HISTORY
-from cifar_tricks.runs.publish import describe
-from cifar_tricks.runs.records import Record, write_record
-from cifar_tricks.runs.seed import STATE, Training, claimed, finished_result
-from cifar_tricks.runs.train import check_room, plan, train_missing
+from cifar_tricks.runs.plan import check_room, plan
+from cifar_tricks.runs.publish import make_run
+from cifar_tricks.runs.records import Record, on_record, write_record
+from cifar_tricks.runs.reuse import adopt
+from cifar_tricks.runs.seed import STATE, Seed, claimed
+from cifar_tricks.runs.train import train_missing
 
 
 def main(argv: list[str]) -> int:
@@ -47,39 +48,34 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
         UserError: what training and scoring refuse, or a damaged record.
         Interrupted: a signal came; the states are saved.
     """
-    test_images = params.scales[params.scale].test_images
-    planned = plan(params, key, seeds)
-    trainings = [one for one in planned if not on_record(one, test_images=test_images)]
-    if not trainings:
+    training = plan(params, key)
+    numbers = [seed for seed in seeds if not on_record(training, seed)]
+    if not numbers:
         return
-    check_room(trainings)
-    with claimed(trainings) as folders:
-        for training, folder in zip(trainings, folders, strict=True):
-            if not _has_weights(folder):
-                adopt(training, folder)
+    check_room(training, len(numbers))
+    with claimed(training, numbers) as todo:
+        for seed in todo:
+            if not seed.has_weights:
+                adopt(seed)
         with stop_request() as stop_requested:
             # Its own weights are asked the test images, so nothing is taken over.
-            own = params.model_copy(update={"records": "ignore"})
-            train_missing(own, trainings, folders, stop_requested)
-        test = read_test_images(params, trainings[0].device)
-        for training, folder in zip(trainings, folders, strict=True):
-            result = finished_result(folder)
-            assert result is not None
-            run = describe(training, {training.seed: result})
-            score = score_seed(training.variant, run, training.seed, folder, test=test)
-            history = (folder / HISTORY).read_bytes()
+            train_missing(todo, params.gpu, stop_requested, use_records=False)
+        test = read_test_images(params, training.device)
+        for seed in todo:
+            run = make_run([seed])
+            score = score_seed(training.variant, run, seed.number, seed.folder, test=test)
+            history = (seed.folder / HISTORY).read_bytes()
             record = Record(run=run, history=history, answers=to_answers(score))
-            path = write_record(record, seconds=_seconds(training))
-            (folder / STATE).unlink(missing_ok=True)
+            path = write_record(record, seconds=_seconds(seed))
+            (seed.folder / STATE).unlink(missing_ok=True)
             print(f"{path}: test accuracy {score.accuracy:.4f}", flush=True)
 
 
-def _seconds(training: Training) -> float | None:
+def _seconds(seed: Seed) -> float | None:
     """Wall time of a training on this machine, as it noted it; None where it did not."""
-    name = f"seed={training.seed}.json"
-    path = project_root() / "logs" / training.scale / training.variant.key / name
+    folder = project_root() / "logs" / seed.training.scale / seed.training.variant.key
     try:
-        return float(json.loads(path.read_bytes())["seconds"])
+        return float(json.loads((folder / f"seed={seed.number}.json").read_bytes())["seconds"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -15,10 +15,10 @@ from cifar_tricks.evaluation.score import Score
 from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.runs.publish import describe
-from cifar_tricks.runs.seed import Training, finished_result
+from cifar_tricks.runs.plan import Training, check_room
+from cifar_tricks.runs.publish import make_run
+from cifar_tricks.runs.seed import Seed
 from cifar_tricks.runs.side_by_side import train_seeds
-from cifar_tricks.runs.train import check_room
 
 # Another machine gives another run, as another seed would. Two runs may differ as 99.7% of pairs of
 # seeds do (Student's t, as far as the other seeds on record tell), but never by more than this.
@@ -26,27 +26,25 @@ CONFIDENCE = 0.997
 LARGEST_DIFFERENCE = 0.08
 
 
-def train_again(params: Params, training: Training) -> tuple[Score, str]:
+def train_again(params: Params, training: Training, number: int) -> tuple[Score, str]:
     """Trains a seed, whatever is finished of it, and asks it the test images.
 
     Args:
         params: the checked parameters, at the training's scale.
         training: what to train.
+        number: of the seed.
 
     Returns:
         Its score, and the content hash of its weights.
     """
-    check_room([training])
+    check_room(training, 1)
     with tempfile.TemporaryDirectory(dir=CLAIMS, prefix="review-") as name:
-        folder = Path(name)
+        seed = Seed(training=training, number=number, folder=Path(name))
         with stop_request() as stop_requested:
-            train_seeds([(training, folder)], stop_requested, graphs=params.gpu.graphs)
-        result = finished_result(folder)
-        assert result is not None
-        run = describe(training, {training.seed: result})
-        test = read_test_images(params, training.device)
-        score = score_seed(training.variant, run, training.seed, folder, test=test)
-    return score, result.weights_sha256
+            train_seeds([seed], stop_requested, graphs=params.gpu.graphs)
+        run, test = make_run([seed]), read_test_images(params, training.device)
+        score = score_seed(training.variant, run, number, seed.folder, test=test)
+    return score, run.seeds[number].weights_sha256
 
 
 def largest_difference(accuracies: Sequence[float]) -> float:

@@ -26,10 +26,8 @@ from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, variants
 from cifar_tricks.report.markdown import bold, code, table
-from cifar_tricks.runs.finished import difference
-from cifar_tricks.runs.records import Record, read_record
-from cifar_tricks.runs.seed import Training
-from cifar_tricks.runs.train import plan
+from cifar_tricks.runs.plan import Training, plan
+from cifar_tricks.runs.records import Record, difference, read_record
 from cifar_tricks.training.backbones import used_backbone
 
 RECORDS = Path("records")
@@ -146,8 +144,7 @@ def check(params: Params, path: Path) -> Reviewed:
     if record.seed not in params.seeds:
         raise UserError(f"scale {scale} does not plan seed {record.seed}")
     training = _planned(params, record)
-    test_images = params.scales[scale].test_images
-    if differing := difference(record, training, test_images=test_images):
+    if differing := difference(record, training):
         raise UserError(f"not what params.yaml plans: {differing}")
     labels = test_labels(params)
     try:
@@ -161,8 +158,7 @@ def check(params: Params, path: Path) -> Reviewed:
 def _planned(params: Params, record: Record) -> Training:
     """What a record is of; it holds all training images, so that not many fit into memory."""
     key = "transfer" if record.run.key.startswith("transfer-") else record.run.key
-    (training,) = plan(params, key, [record.seed])
-    return training
+    return plan(params, key)
 
 
 def _facts(one: Reviewed) -> list[str]:
@@ -181,7 +177,8 @@ def _train_again(one: Reviewed, *, known: Collection[Path], to: list[str]) -> bo
     Returns:
         Whether the results agree.
     """
-    again, weights = train_again(one.params, _planned(one.params, one.record))
+    training = _planned(one.params, one.record)
+    again, weights = train_again(one.params, training, one.record.seed)
     limit = largest_difference([_accuracy(read_record(path)) for path in known])
     change = again.accuracy - one.score.accuracy
     same = weights == one.record.result.weights_sha256

@@ -13,10 +13,9 @@ from cifar_tricks.engines.jobs import Job
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.finished import difference
 from cifar_tricks.runs.folders import record_file
-from cifar_tricks.runs.records import Record, parse_record, read_record
-from cifar_tricks.runs.seed import Training, code_hash
+from cifar_tricks.runs.plan import Training, code_hash
+from cifar_tricks.runs.records import Record, difference, parse_record, read_record
 from cifar_tricks.training.backbones import used_backbone, weights_file
 from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
 from cifar_tricks.training.recipe import BackboneSpec
@@ -49,7 +48,7 @@ def objection(study: Study, key: str, seed: int, content: bytes) -> str:
     device = record.result.origin.device
     if study.device and device != study.device:
         return f"it was trained on {device}, not on {study.device}"
-    return _difference(study.params, record, key, seed)
+    return _difference(study.params, record)
 
 
 def _on_record(params: Params, key: str, seed: int) -> bool:
@@ -57,25 +56,25 @@ def _on_record(params: Params, key: str, seed: int) -> bool:
         record = read_record(record_file(params.scale, key, seed))
     except FileNotFoundError:
         return False
-    return not _difference(params, record, key, seed)
+    return not _difference(params, record)
 
 
-def _difference(params: Params, record: Record, key: str, seed: int) -> str:
-    variant = variants(params, backbone=used_backbone())[key]
+def _difference(params: Params, record: Record) -> str:
+    variant = variants(params, backbone=used_backbone())[record.run.key]
     net = variant.recipe.net
     weights = weights_file(net.backbone) if isinstance(net, BackboneSpec) else None
     planned = Training(
         scale=params.scale,
         variant=variant,
-        seed=seed,
         # Where it was trained: this machine may have no such device.
         device=torch.device(record.result.origin.device),
         arrays=_hashed(TRAIN_FILE),
         copies=_hashed(COPIES_FILE) if variant.recipe.copies else None,
         backbone=_hashed(str(weights)) if weights else None,
         code=code_hash(variant.recipe),
+        test_images=params.scales[params.scale].test_images,
     )
-    return difference(record, planned, test_images=params.scales[params.scale].test_images)
+    return difference(record, planned)
 
 
 @cache

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
 from cifar_tricks.base.files import project_root, write_atomically
 from cifar_tricks.base.signed_json import finite, to_json
 from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, run_folder, write_run
+from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Origin, Run, SeedResult
-from cifar_tricks.runs.seed import RESULT, STATE, Training, finished_result
+from cifar_tricks.runs.seed import RESULT, STATE, Seed
 from cifar_tricks.training.device import device_name
 from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.loop import ENGINE, Fitted
@@ -60,44 +61,38 @@ def seed_result(
     )
 
 
-def publish(trainings: list[Training], folders: list[Path], *, keep: bool) -> None:
+def publish(seeds: Sequence[Seed], *, keep: bool) -> None:
     """Writes the variant's folder from its finished seeds, then forgets their states.
 
     Args:
-        trainings: all seeds of a variant.
-        folders: of their states, in the same order.
+        seeds: all of a variant.
         keep: whether to keep the finished seeds, so that the next call needs only to copy them.
     """
-    first = trainings[0]
-    target = run_folder(first.scale, first.variant.key)
+    run = make_run(seeds)
+    target = run_folder(run.scale, run.key)
     shutil.rmtree(target, ignore_errors=True)
-    seeds = {}
-    for training, folder in zip(trainings, folders, strict=True):
-        seed_target = target / f"seed={training.seed}"
+    for seed in seeds:
+        seed_target = target / f"seed={seed.number}"
         seed_target.mkdir(parents=True)
-        result = finished_result(folder)
-        assert result is not None
-        seeds[training.seed] = result
-        for name in (WEIGHTS, HISTORY, ANSWERS):
-            if (folder / name).exists():
-                shutil.copyfile(folder / name, seed_target / name)
-    write_run(describe(first, seeds), target)
-    for folder in folders:
+        for name in (HISTORY, WEIGHTS if seed.has_weights else ANSWERS):
+            shutil.copyfile(seed.folder / name, seed_target / name)
+    write_run(run, target)
+    for seed in seeds:
         if keep:
-            (folder / STATE).unlink(missing_ok=True)
+            (seed.folder / STATE).unlink(missing_ok=True)
         else:
             # First what says that all else is there: a kill may come at any moment.
-            (folder / RESULT).unlink()
-            shutil.rmtree(folder)
+            (seed.folder / RESULT).unlink()
+            shutil.rmtree(seed.folder)
 
 
-def describe(training: Training, seeds: dict[int, SeedResult]) -> Run:
+def make_run(seeds: Sequence[Seed]) -> Run:
     """The content of ``run.json``.
 
     Args:
-        training: of any seed of the variant.
-        seeds: the results by seed.
+        seeds: of one variant, finished.
     """
+    training = seeds[0].training
     variant, recipe = training.variant, training.variant.recipe
     return Run(
         scale=training.scale,
@@ -110,16 +105,17 @@ def describe(training: Training, seeds: dict[int, SeedResult]) -> Run:
         num_parameters=num_parameters(build_net(recipe.net, seed=0, device=torch.device("cpu"))),
         steps_per_epoch=recipe.steps_per_epoch,
         data=training.data_hashes(),
-        seeds=seeds,
+        seeds={seed.number: seed.result for seed in seeds if seed.result is not None},
     )
 
 
-def log_times(training: Training, fitted: Fitted, *, seconds: float) -> None:
+def log_times(seed: Seed, fitted: Fitted, *, seconds: float) -> None:
     """Notes what differs from one run to the next, for MLflow: never part of a DVC output."""
+    training = seed.training
     path = project_root() / "logs" / training.scale / training.variant.key
     log = {
         "device_name": device_name(training.device),
         "images_per_second": fitted.images_per_second,
         "seconds": seconds,
     }
-    write_atomically(path / f"seed={training.seed}.json", to_json(log))
+    write_atomically(path / f"seed={seed.number}.json", to_json(log))

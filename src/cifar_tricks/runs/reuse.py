@@ -1,4 +1,4 @@
-"""Finished seeds that a change does not touch are taken from DVC's cache.
+"""Finished seeds that a change does not touch are taken from ``runs`` and from DVC's cache.
 
 DVC deletes the output of a stage before it runs it again, also where only a seed was added. What it
 deletes is in its cache, and ``dvc.lock`` names it until the stage ends.
@@ -6,53 +6,94 @@ deletes is in its cache, and ``dvc.lock`` names it until the stage ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import restored
 from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US, differences, read_signed
-from cifar_tricks.runs.folders import HISTORY, WEIGHTS, run_folder
-from cifar_tricks.runs.run import Run
-from cifar_tricks.runs.seed import RESULT, Training, finished_result, keep_result
+from cifar_tricks.runs.folders import HISTORY, WEIGHTS, read_run, run_folder, seed_folder
+from cifar_tricks.runs.plan import Training
+from cifar_tricks.runs.run import Run, SeedResult
+from cifar_tricks.runs.seed import RESULT, Seed, check_files
+from cifar_tricks.training.loop import ENGINE
 
 LOCK = Path("dvc.lock")
 
 
-def take_cached(trainings: Sequence[Training], folders: Sequence[Path]) -> None:
-    """Puts what is finished of these trainings into their folders, as if it had ended there.
+def take_cached(seeds: Sequence[Seed]) -> None:
+    """Puts what is finished of these seeds into their folders, as if it had ended there.
 
     Does nothing outside DVC, or where nothing that the stage depends on has changed: then it was
     forced, and trains.
 
     Args:
-        trainings: all seeds of a variant.
-        folders: of their states, claimed, in the same order.
+        seeds: all of a variant, claimed.
     """
-    stage = os.environ.get("DVC_STAGE", "")
-    files = _last_output(stage, run_folder(trainings[0].scale, trainings[0].variant.key))
+    training, stage = seeds[0].training, os.environ.get("DVC_STAGE", "")
+    files = _last_output(stage, run_folder(training.scale, training.variant.key))
     try:
         run = Run.from_json(read_signed(files["run.json"].read_bytes()))
     except NOT_WRITTEN_BY_US:
         return
-    found = [pair for pair in zip(trainings, folders, strict=True) if _is_of(run, pair[0])]
+    found = [seed for seed in seeds if _is_of(run, seed)]
     if not found or not _has_changed(stage):
         return
-    for training, folder in found:
-        if (folder / RESULT).exists():
+    for seed in found:
+        if (seed.folder / RESULT).exists():
             continue
-        try:
+        # It may be gone from the cache, or damaged there.
+        with contextlib.suppress(UserError, KeyError, FileNotFoundError):
+            result = run.seeds[seed.number]
             for name in (WEIGHTS, HISTORY):
-                shutil.copyfile(files[f"seed={training.seed}/{name}"], folder / name)
-            keep_result(folder, run.seeds[training.seed])
-            finished_result(folder)
-        except (UserError, KeyError, FileNotFoundError):  # gone from the cache, or damaged there
-            (folder / RESULT).unlink(missing_ok=True)
+                shutil.copyfile(files[f"seed={seed.number}/{name}"], seed.folder / name)
+            check_files(seed.folder, result, remedy="")
+            seed.end(result)
+
+
+def adopt(seed: Seed) -> bool:
+    """Copies a seed that ``dvc repro`` trained from ``runs`` to its folder.
+
+    Args:
+        seed: claimed.
+
+    Returns:
+        Whether there was one of this very training, with its weights.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    result = trained_seeds(seed.training).get(seed.number)
+    if result is None or result.origin.recorded:
+        return False
+    source = seed_folder(seed.training.scale, seed.training.variant.key, seed.number)
+    check_files(source, result, remedy=restored(source))
+    seed.begin()
+    for name in (WEIGHTS, HISTORY):
+        shutil.copyfile(source / name, seed.folder / name)
+    seed.end(result)
+    return True
+
+
+def trained_seeds(training: Training) -> dict[int, SeedResult]:
+    """The results in ``runs``, by seed, that are of this training: of the same recipe, data and
+    engine."""
+    try:
+        run = read_run(training.scale, training.variant.key)
+    except UserError:
+        return {}
+    wanted = {"recipe": asdict(training.variant.recipe), "data": training.data_hashes()}
+    if differences({"recipe": run.recipe, "data": run.data}, wanted):
+        return {}
+    return {seed: one for seed, one in run.seeds.items() if one.origin.engine == ENGINE}
 
 
 def _last_output(stage: str, folder: Path) -> dict[str, Path]:
@@ -83,21 +124,20 @@ def _object(cache: Path, md5: str) -> Path:
     return cache / md5[:2] / md5[2:]
 
 
-def _is_of(run: Run, training: Training) -> bool:
+def _is_of(run: Run, seed: Seed) -> bool:
     """Whether the run has this very seed, trained here as it would be now, with its weights."""
-    result = run.seeds.get(training.seed)
+    result = run.seeds.get(seed.number)
     if result is None or result.origin.recorded:
         return False
-    origin = result.origin
-    identity = {
+    found = {
         "recipe": run.recipe,
-        "seed": training.seed,
-        "device": origin.device_name,
-        "torch": origin.torch,
+        "seed": seed.number,
+        "device": result.origin.device_name,
+        "torch": result.origin.torch,
         "data": run.data,
-        "code": origin.code,
+        "code": result.origin.code,
     }
-    return not differences(identity, training.identity())
+    return not differences(found, seed.identity)
 
 
 def _has_changed(stage: str) -> bool:

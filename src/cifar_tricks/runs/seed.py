@@ -1,19 +1,17 @@
-"""Where the state of an unfinished training lies, and what it belongs to."""
+"""One seed of a variant from its plan to its end: what determines it, and the folder it lies in."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root, write_atomically
 from cifar_tricks.base.locks import AlreadyRunning, sole_writer
@@ -24,12 +22,9 @@ from cifar_tricks.base.signed_json import (
     signed,
     to_json,
 )
-from cifar_tricks.base.sources import source_hash
-from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS
+from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import SeedResult
-from cifar_tricks.training.device import device_name
-from cifar_tricks.training.recipe import AnyRecipe
 
 RESULT = "result.json"
 
@@ -38,91 +33,52 @@ STATE = "state.safetensors"
 DESCRIPTION = "about.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One seed of a variant, with all that determines its outcome.
+@dataclass(kw_only=True, eq=False)
+class Seed:
+    """One seed of a training and its folder, where it trains and ends.
 
     Args:
-        scale: of params.yaml.
-        variant: what to train.
-        seed: of the run.
-        device: where.
-        arrays: the training file.
-        copies: its copies, where the recipe uses them.
-        backbone: weights from ImageNet, where the recipe starts from them.
-        code: see :func:`code_hash`.
+        training: all that determines how it ends but its number.
+        number: what every random number of it derives from.
+        folder: holds its state while it trains, and what came of it; no other process uses it.
     """
 
-    scale: str
-    variant: Variant
-    seed: int
-    device: torch.device
-    arrays: Arrays
-    copies: Arrays | None
-    backbone: Arrays | None
-    code: str
-
-    def data_hashes(self) -> dict[str, str]:
-        """Content hashes of the files that the training reads."""
-        files = {"train": self.arrays, "copies": self.copies, "backbone": self.backbone}
-        return {name: arrays.sha256 for name, arrays in files.items() if arrays is not None}
-
-    def identity(self) -> dict[str, Any]:
-        """What must agree for a saved state to be taken up again."""
-        return {
-            "recipe": asdict(self.variant.recipe),
-            "seed": self.seed,
-            "device": device_name(self.device),
-            "torch": torch.__version__,
-            "data": self.data_hashes(),
-            "code": self.code,
-        }
-
-    def folder_name(self) -> str:
-        """Names the folder of the state: the same for the same run, another for any other.
-
-        It lies in ``resume`` and not in ``runs`` because DVC deletes a stage's outputs before it
-        runs, and in the main checkout because the copies that DVC makes for queued experiments
-        are deleted afterwards.
-        """
-        identity = json.dumps(self.identity(), sort_keys=True)
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        return f"{self.name}-{digest}"
+    training: Training
+    number: int
+    folder: Path
+    _result: SeedResult | None = field(default=None, init=False)
 
     @property
-    def name(self) -> str:
-        """Variant and seed, for people."""
-        return f"{self.variant.key}-seed={self.seed}"
+    def identity(self) -> dict[str, Any]:
+        """What must agree for its saved state to be taken up again."""
+        return self.training.identity(self.number)
 
-    def describe(self, folder: Path) -> None:
-        """Says in the folder of the state what it belongs to."""
-        about = {"scale": self.scale, "key": self.variant.key, "seed": self.seed}
-        write_atomically(folder / DESCRIPTION, to_json(about | {"identity": self.identity()}))
+    @property
+    def result(self) -> SeedResult | None:
+        """How it ended; None where it has not. Its files are compared with their hashes once.
 
-    def other_states(self, folder: Path) -> Iterator[str]:
-        """Other states of this variant and seed, which are not taken up, each with the reason.
-
-        Args:
-            folder: the state's own.
+        Raises:
+            UserError: what it left is damaged.
         """
-        for path in sorted(folder.parent.glob(f"{self.name}-*/{DESCRIPTION}")):
-            if path.parent.name != folder.name:
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                    about = json.loads(path.read_bytes())
-                    differing = differences(about["identity"], self.identity())
-                    yield f"{path.parent} is not taken up: {differing}; to be rid of it, delete it"
+        if self._result is None:
+            self._result = finished_result(self.folder)
+        return self._result
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it ended, and not on the machine of a record."""
+        return self.result is not None and not self.result.origin.recorded
 
-def code_hash(recipe: AnyRecipe) -> str:
-    """sha256 over the source of every module of this package that the training needs: the loop, and
-    what the recipe calls, with all that these import. The same whatever else a process loads."""
-    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
-    return source_hash({"cifar_tricks.runs.train", *called})
+    def begin(self) -> None:
+        """Forgets how it ended, if it has: it is trained, or copied from elsewhere."""
+        for name in (RESULT, ANSWERS):
+            (self.folder / name).unlink(missing_ok=True)
+        self._result = None
 
-
-def keep_result(folder: Path, result: SeedResult) -> None:
-    """Says that a seed is done; all else of it is in the folder already."""
-    write_atomically(folder / RESULT, to_json(signed(asdict(result))))
+    def end(self, result: SeedResult) -> None:
+        """Says that it is done; all else of it is in the folder already."""
+        write_atomically(self.folder / RESULT, to_json(signed(asdict(result))))
+        self._result = result
 
 
 def finished_result(folder: Path) -> SeedResult | None:
@@ -138,6 +94,21 @@ def finished_result(folder: Path) -> SeedResult | None:
         return None
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"{path} is damaged; {anew}") from error
+    check_files(folder, result, remedy=anew)
+    return result
+
+
+def check_files(folder: Path, result: SeedResult, *, remedy: str) -> None:
+    """Compares what a training left with its hashes.
+
+    Args:
+        folder: where it lies.
+        result: how the training ended.
+        remedy: what to do where it is damaged.
+
+    Raises:
+        UserError: it is damaged.
+    """
     path = folder / HISTORY
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != result.history_sha256:
@@ -146,40 +117,58 @@ def finished_result(folder: Path) -> SeedResult | None:
             path = folder / ANSWERS
             read_signed(path.read_bytes())
     except NOT_WRITTEN_BY_US as error:
-        raise UserError(f"{path} is damaged; {anew}") from error
-    path = folder / WEIGHTS
+        raise UserError(f"{path} is damaged; {remedy}") from error
     if result.origin.recorded:
-        return result
-    if read_arrays(path, remedy=anew).sha256 != result.weights_sha256:
-        raise UserError(f"{path} is not what this training wrote; {anew}")
-    return result
+        return
+    path = folder / WEIGHTS
+    if read_arrays(path, remedy=remedy).sha256 != result.weights_sha256:
+        raise UserError(f"{path} is not what this training wrote; {remedy}")
 
 
 @contextmanager
-def claimed(trainings: list[Training]) -> Iterator[list[Path]]:
-    """The folders of the trainings' states, which no other process uses meanwhile.
+def claimed(training: Training, numbers: Sequence[int]) -> Iterator[list[Seed]]:
+    """Seeds of a training in their folders, which no other process uses meanwhile.
 
     Raises:
         AlreadyRunning: another process trains one of them.
     """
     with ExitStack() as claims:
-        yield [claims.enter_context(hold(training)) for training in trainings]
+        yield [claims.enter_context(_claim(training, number)) for number in numbers]
 
 
 @contextmanager
-def hold(training: Training) -> Iterator[Path]:
-    """The folder for the training's state, which no other process uses meanwhile."""
-    name = training.folder_name()
+def _claim(training: Training, number: int) -> Iterator[Seed]:
+    """A seed in the folder that is the same for the same identity, and another for any other.
+
+    It lies in ``resume`` and not in ``runs`` because DVC deletes a stage's outputs before it runs,
+    and in the main checkout because the copies that DVC makes for queued experiments are deleted
+    afterwards.
+    """
+    key, identity = training.variant.key, training.identity(number)
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = Path("resume") / f"{key}-seed={number}-{digest}"
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(sole_writer(project_root() / "resume" / name))
+            folder = stack.enter_context(sole_writer(project_root() / path))
         except AlreadyRunning as running:
             if running.checkout == str(Path.cwd()):
                 raise
             # Two queued experiments may need the same run at once: this copy trains its own.
-            folder = stack.enter_context(sole_writer(Path("resume") / name))
+            folder = stack.enter_context(sole_writer(path))
         if not (folder / DESCRIPTION).exists():
-            for line in training.other_states(folder):
-                print(line, flush=True)
-            training.describe(folder)
-        yield folder
+            _tell_other_states(folder, f"{key}-seed={number}-*", identity)
+            about = {"scale": training.scale, "key": key, "seed": number, "identity": identity}
+            write_atomically(folder / DESCRIPTION, to_json(about))
+        yield Seed(training=training, number=number, folder=folder)
+
+
+def _tell_other_states(folder: Path, pattern: str, identity: dict[str, Any]) -> None:
+    """Tells of other states of a variant and seed, which are not taken up, each with the reason."""
+    for path in sorted(folder.parent.glob(f"{pattern}/{DESCRIPTION}")):
+        if path.parent.name != folder.name:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                differing = differences(json.loads(path.read_bytes())["identity"], identity)
+                print(
+                    f"{path.parent} is not taken up: {differing}; to be rid of it, delete it",
+                    flush=True,
+                )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 from cifar_tricks.base.arrays import write_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.runs.display import TrainingDisplay
-from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, write_history
+from cifar_tricks.runs.folders import HISTORY, WEIGHTS, write_history
 from cifar_tricks.runs.publish import log_times, seed_result
-from cifar_tricks.runs.seed import RESULT, STATE, Training, keep_result
+from cifar_tricks.runs.seed import STATE, Seed
 from cifar_tricks.training.checkpoint import Checkpoint
 from cifar_tricks.training.images import TrainingData, make_training_data
 from cifar_tricks.training.loop import Fitted, Task, fit
@@ -24,30 +24,28 @@ from cifar_tricks.training.progress import Progress
 from cifar_tricks.training.streams import open_stream
 
 
-def groups(trainings: list[Training], at_once: int | str) -> Iterator[list[Training]]:
+def groups(seeds: list[Seed], at_once: int | str) -> Iterator[list[Seed]]:
     """Which seeds train side by side.
 
     Args:
-        trainings: all seeds of a variant.
+        seeds: all of a variant.
         at_once: at most this many on a GPU, or auto.
     """
-    first = trainings[0]
-    if first.device.type != "cuda":
+    training = seeds[0].training
+    if training.device.type != "cuda":
         at_once = 1  # more would only compete for the caches
     elif at_once == "auto":
         # One step behind a frozen trunk keeps a GPU busy, and its features fill the memory.
-        at_once = 1 if first.variant.recipe.features else len(trainings)
+        at_once = 1 if training.variant.recipe.features else len(seeds)
     size = int(at_once)
-    yield from (trainings[at : at + size] for at in range(0, len(trainings), size))
+    yield from (seeds[at : at + size] for at in range(0, len(seeds), size))
 
 
-def train_seeds(
-    trainings: list[tuple[Training, Path]], stop_requested: Callable[[], bool], *, graphs: bool
-) -> None:
+def train_seeds(seeds: Sequence[Seed], stop_requested: Callable[[], bool], *, graphs: bool) -> None:
     """Trains seeds of one variant side by side; each is written to its folder as soon as it ends.
 
     Args:
-        trainings: with the folder of each.
+        seeds: what to train.
         stop_requested: asked after each step.
         graphs: whether a GPU records a step and replays it.
 
@@ -55,13 +53,14 @@ def train_seeds(
         UserError: the GPU's memory ran out.
         Interrupted: ``stop_requested`` said so; the states are saved.
     """
-    first, _ = trainings[0]
-    started = time.time()
-    displays, by_seed = {}, {training.seed: (training, folder) for training, folder in trainings}
-    watches = {}
-    for place, (seed, (_, folder)) in enumerate(by_seed.items()):
-        displays[seed] = TrainingDisplay(first.variant, seed, place=place)
-        watches[seed] = _Watch(folder)
+    training, started = seeds[0].training, time.time()
+    by_number = {seed.number: seed for seed in seeds}
+    displays, watches = {}, {}
+    for place, seed in enumerate(seeds):
+        # A result that was taken over without weights, and now is trained: its curves are others.
+        seed.begin()
+        displays[seed.number] = TrainingDisplay(training.variant, seed.number, place=place)
+        watches[seed.number] = _Watch(seed.folder)
 
     def on_step(seed: int, progress: Progress) -> None:
         displays[seed](progress)
@@ -69,23 +68,22 @@ def train_seeds(
 
     try:
         for task, fitted in fit(
-            first.variant.recipe,
-            [_task(training, folder) for training, folder in trainings],
-            device=first.device,
+            training.variant.recipe,
+            [_task(seed) for seed in seeds],
+            device=training.device,
             open_stream=partial(open_stream, graphs=graphs),
             on_prepare=lambda seed, done, total: displays[seed].prepare(done, total),
             on_step=on_step,
             should_stop=stop_requested,
         ):
             displays[task.seed].close()
-            training, folder = by_seed[task.seed]
-            _keep(training, folder, task.data, fitted, seconds=time.time() - started)
+            _keep(by_number[task.seed], task.data, fitted, seconds=time.time() - started)
     except RuntimeError as error:
         if not _ran_out_of_memory(error):
             raise
-        count = "1 seed" if len(trainings) == 1 else f"{len(trainings)} seeds"
+        count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
         raise UserError(
-            f"the GPU's memory ran out with {count} of {first.variant.key} at once; the states "
+            f"the GPU's memory ran out with {count} of {training.variant.key} at once; the states "
             "saved so far are kept; set gpu.seeds_at_once in params.yaml to fewer, or free the GPU"
         ) from error
 
@@ -95,9 +93,6 @@ class _Watch:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.num_rows = folder, 0
-        # A result that was taken over without weights, and now is trained: its curves are others.
-        for name in (RESULT, ANSWERS):
-            (folder / name).unlink(missing_ok=True)
 
     def __call__(self, progress: Progress) -> None:
         """Called after each step: writes the file after a validation, and once after a resumption,
@@ -116,31 +111,30 @@ def _ran_out_of_memory(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _task(training: Training, folder: Path) -> Task:
+def _task(seed: Seed) -> Task:
+    training = seed.training
     data = make_training_data(
         training.arrays,
         training.copies,
         training.variant.recipe,
-        seed=training.seed,
+        seed=seed.number,
         device=training.device,
         backbone=training.backbone.arrays if training.backbone else None,
     )
-    checkpoint = Checkpoint(path=folder / STATE, identity=training.identity())
-    return Task(seed=training.seed, data=data, checkpoint=checkpoint)
+    checkpoint = Checkpoint(path=seed.folder / STATE, identity=seed.identity)
+    return Task(seed=seed.number, data=data, checkpoint=checkpoint)
 
 
-def _keep(
-    training: Training, folder: Path, data: TrainingData, fitted: Fitted, *, seconds: float
-) -> None:
+def _keep(seed: Seed, data: TrainingData, fitted: Fitted, *, seconds: float) -> None:
     """Writes a finished training to its folder."""
     weights = {name: weight.numpy() for name, weight in fitted.weights.items()}
     rows = map(asdict, fitted.progress.history)
     result = seed_result(
-        training,
+        seed.training,
         fitted,
         data.normalisation,
-        weights_sha256=write_arrays(folder / WEIGHTS, weights),
-        history_sha256=write_history(folder / HISTORY, rows),
+        weights_sha256=write_arrays(seed.folder / WEIGHTS, weights),
+        history_sha256=write_history(seed.folder / HISTORY, rows),
     )
-    log_times(training, fitted, seconds=seconds)
-    keep_result(folder, result)
+    log_times(seed, fitted, seconds=seconds)
+    seed.end(result)

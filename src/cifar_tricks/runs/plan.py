@@ -1,0 +1,141 @@
+"""What is to be trained: a variant with its data, its device and its code."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import project_root, restored
+from cifar_tricks.base.mistakes import choose_from
+from cifar_tricks.base.sources import source_hash
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.training.backbones import used_backbone, weights_file
+from cifar_tricks.training.device import choose_device, device_name, prepare
+from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
+from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec
+
+SMALL_FILES_BYTES = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A variant with all that determines how its seeds end.
+
+    Args:
+        scale: of params.yaml.
+        variant: what to train.
+        device: where.
+        arrays: the training file.
+        copies: its copies, where the recipe uses them.
+        backbone: weights from ImageNet, where the recipe starts from them.
+        code: see :func:`code_hash`.
+        test_images: how many the nets are asked when they are trained.
+    """
+
+    scale: str
+    variant: Variant
+    device: torch.device
+    arrays: Arrays
+    copies: Arrays | None
+    backbone: Arrays | None
+    code: str
+    test_images: int
+
+    def data_hashes(self) -> dict[str, str]:
+        """Content hashes of the files that the training reads."""
+        files = {"train": self.arrays, "copies": self.copies, "backbone": self.backbone}
+        return {name: arrays.sha256 for name, arrays in files.items() if arrays is not None}
+
+    def identity(self, seed: int) -> dict[str, Any]:
+        """What must agree for the saved state of a seed to be taken up again."""
+        return {
+            "recipe": asdict(self.variant.recipe),
+            "seed": seed,
+            "device": device_name(self.device),
+            "torch": torch.__version__,
+            "data": self.data_hashes(),
+            "code": self.code,
+        }
+
+
+def plan(params: Params, key: str) -> Training:
+    """The training of a variant, ready to begin.
+
+    Args:
+        params: the checked parameters.
+        key: as for :func:`cifar_tricks.runs.train.train_variant`.
+
+    Raises:
+        UserError: no such variant, no backbone, missing or damaged data, or no such device.
+    """
+    variant = _find_variant(params, key)
+    device = choose_device(params.device)
+    prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
+    backbone = None
+    if isinstance(spec := variant.recipe.net, BackboneSpec):
+        file = weights_file(spec.backbone)
+        backbone = read_arrays(file, remedy=restored(file.parent))
+    return Training(
+        scale=params.scale,
+        variant=variant,
+        device=device,
+        arrays=read_arrays(TRAIN_FILE),
+        copies=read_arrays(COPIES_FILE) if variant.recipe.copies else None,
+        backbone=backbone,
+        code=code_hash(variant.recipe),
+        test_images=params.scales[params.scale].test_images,
+    )
+
+
+def _find_variant(params: Params, key: str) -> Variant:
+    if key != "transfer":
+        known = variants(params)
+        if key not in known:
+            raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
+        return known[key]
+    backbone = used_backbone()
+    if backbone is None:
+        wanted = ", ".join(params.transfer.backbones)
+        raise UserError(
+            f"transfer.backbones = {wanted}: no source delivered these weights; try again with dvc "
+            "repro --force --single-item download, or name another backbone; all else: make repro"
+        )
+    return variants(params, backbone=backbone)[f"transfer-{backbone}"]
+
+
+def code_hash(recipe: AnyRecipe) -> str:
+    """sha256 over the source of every module of this package that the training needs: the loop, and
+    what the recipe calls, with all that these import. The same whatever else a process loads."""
+    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
+    return source_hash({"cifar_tricks.runs.train", *called})
+
+
+def check_room(training: Training, num_seeds: int) -> None:
+    """Refuses to start where the disk cannot hold what will be written.
+
+    Args:
+        training: of a variant.
+        num_seeds: how many of it are to be trained.
+
+    Raises:
+        UserError: it cannot.
+    """
+    net = build_net(training.variant.recipe.net, seed=0, device=torch.device("cpu"))
+    values = sum(value.numel() for value in net.state_dict().values())
+    # State: weights, best weights, two moments of Adam; it is replaced by a second copy. Then the
+    # kept weights of every seed, twice until the variant is complete, and as much in DVC's cache.
+    copies = 2 * 4 + 3 * num_seeds
+    needed = 4 * values * copies + SMALL_FILES_BYTES
+    free = shutil.disk_usage(project_root()).free
+    if free < needed:
+        raise UserError(
+            f"{project_root().resolve()} has {free / 1e6:.0f} MB free; this variant needs "
+            f"{needed} bytes ({needed / 1e6:.0f} MB)"
+        )
