@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.base import resources
 from cifar_tricks.commands.jobs import num_jobs

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from test_study import edit, workplace  # noqa: F401
+from helpers.project import ROOT
+from helpers.workplace import edit
 
 from cifar_tricks.base import files, variables
 from cifar_tricks.base.surroundings import SOURCE, settled
@@ -113,7 +113,7 @@ def hashes(folder: Path) -> Mapping[str, str]:
     }
 
 
-def test_hostile_variables_change_no_byte(workplace: Path) -> None:  # noqa: F811
+def test_hostile_variables_change_no_byte(workplace: Path) -> None:
     """A training with two threads, and a stage that draws."""
     edit("threads: 1", "threads: 2")
     Path("stages/draw.py").write_text(DRAW)
@@ -175,7 +175,7 @@ def test_variables_that_make_sense_are_left_alone(tmp_path: Path) -> None:
     assert door["PYTHONPATH"] == str(SOURCE)
 
 
-def test_what_rounds_otherwise_is_told(workplace: Path) -> None:  # noqa: F811
+def test_what_rounds_otherwise_is_told(workplace: Path) -> None:
     training = (sys.executable, "stages/train.py", "model1-baseline")
     done = run(*training, ONEDNN_MAX_CPU_ISA="AVX2")
     assert "note: ONEDNN_MAX_CPU_ISA=AVX2 may round sums otherwise" in done.stdout

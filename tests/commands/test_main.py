@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.__main__ import COMMANDS, run
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.commands.readme import BLOCK, PAGES, SPEED, fill

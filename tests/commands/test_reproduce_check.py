@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.__main__ import run
 from cifar_tricks.commands import reproduce_check

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_handover import KEY, RECORD, recorded  # noqa: F401
-from test_study import edit, workplace  # noqa: F401
+from helpers.workplace import KEY, RECORD, edit
 
 from cifar_tricks.__main__ import run
 from cifar_tricks.base.signed_json import signed, to_json
@@ -27,7 +26,7 @@ def git(*arguments: str) -> None:
 
 
 @pytest.fixture
-def review(recorded: Path, capsys: pytest.CaptureFixture[str]) -> Read:  # noqa: F811
+def review(recorded: Path, capsys: pytest.CaptureFixture[str]) -> Read:
     """A checkout with a record of seed 0 that its commit does not have; the command."""
     Path("data/augment.done").touch()
     git("init")

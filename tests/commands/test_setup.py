@@ -17,7 +17,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.commands.package_index import split_lock, uv_environment
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.commands import ui

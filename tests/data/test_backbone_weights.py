@@ -16,7 +16,8 @@ import pytest
 import skimage
 import torch
 import torchvision
-from conftest import ROOT, one_line_lists, write_data
+from helpers.project import ROOT, one_line_lists
+from helpers.synthetic_images import write_data
 from PIL import Image
 from safetensors.numpy import save_file
 from torchvision.models import ResNet18_Weights

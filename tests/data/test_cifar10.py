@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.project import ROOT
 from PIL import Image
 
 from cifar_tricks.base.arrays import read_arrays
@@ -31,7 +32,6 @@ from cifar_tricks.data.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_spli
 from cifar_tricks.data.cifar10_archives import decode
 from cifar_tricks.training.class_names import CLASS_NAMES
 
-ROOT = Path(__file__).resolve().parent.parent
 BATCH_IMAGES = 4
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
 

@@ -10,21 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from test_assets import FAULTS, NUM_BYTES, Server, asset, server, source  # noqa: F401
+from helpers.file_server import FAULTS, NUM_BYTES, Server, asset, source
+from helpers.project import NO_NETWORK, ROOT
 
 from cifar_tricks import doctor
 from cifar_tricks.data.assets import Http, Npm, Wheel
 from cifar_tricks.doctor import findings_of, hosts, machine, tracking
 from cifar_tricks.doctor.finding import NOTE, OK, TODO
-
-NO_NETWORK = {
-    **dict.fromkeys(
-        ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"], "http://127.0.0.1:9"
-    ),
-    "npm_config_registry": "http://127.0.0.1:9",
-    "PIP_INDEX_URL": "http://127.0.0.1:9",
-}
 
 
 def only(name: str) -> tuple[str, str]:
@@ -247,7 +239,7 @@ def test_memory_and_disk_that_are_too_small(
 
 
 def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
-    server: Server,  # noqa: F811
+    server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -280,7 +272,7 @@ def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
 @pytest.mark.parametrize("version", ["1.2.3", "1.2.4"])
 def test_package_managers_are_asked_for_the_very_version(
     version: str,
-    server: Server,  # noqa: F811
+    server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

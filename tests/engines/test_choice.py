@@ -1,7 +1,7 @@
 """A mistake about the engine is one line, before any work."""
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.__main__ import run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_study import edit, stage, workplace  # noqa: F401 - a fixture
+from helpers.workplace import edit, stage
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
@@ -41,7 +41,7 @@ def by_hand(seed: int) -> tuple[float, float, np.ndarray]:
     return (classes == labels).double().mean().item(), -chosen.mean().item(), classes.numpy()
 
 
-def test_scores_and_predictions(workplace: Path) -> None:  # noqa: F811
+def test_scores_and_predictions(workplace: Path) -> None:
     edit("seeds: [0]", "seeds: [0, 5]")
     params = load_params()
     train_variant(params, KEY)
@@ -69,7 +69,7 @@ def test_scores_and_predictions(workplace: Path) -> None:  # noqa: F811
 
 @pytest.mark.fault("damage")
 def test_runs_of_other_parameters_and_damaged_weights_are_refused(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
 ) -> None:
     params = load_params()
     with pytest.raises(UserError, match="is missing"):
@@ -87,7 +87,7 @@ def test_runs_of_other_parameters_and_damaged_weights_are_refused(
 
 
 @pytest.mark.fault("diverge")
-def test_a_diverged_run_has_no_mean(workplace: Path) -> None:  # noqa: F811
+def test_a_diverged_run_has_no_mean(workplace: Path) -> None:
     edit("learning_rate: 0.05", "learning_rate: 1000000.0")
     params = load_params()
     train_variant(params, "model1-baseline")

@@ -9,29 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from synthetic_study import make_study
+from helpers.project import ROOT
+from helpers.synthetic_study import COMBINE, FACTORIAL, SENSITIVITY, make_study, predictions
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.evidence.comparisons import COLUMNS, comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.effects import pool, sensitivity_family, tricks_family
 from cifar_tricks.evidence.factorials import factorials
-from cifar_tricks.evidence.predictions import read_predictions, right_answers
+from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.sampling import near_duplicates, optimism, score_images
 from cifar_tricks.evidence.study import Study
 
 SEEDS = tuple(range(8))
-COMBINE = "{both: {model: model1, tricks: {augment: {}, leaky_relu: {negative_slope: 0.1}}}}"
-FACTORIAL = "{model1: [augment, leaky_relu], narrow: [augment, leaky_relu]}"
-SENSITIVITY = (
-    "{model1_batch_32: {model: model1, train: {batch_size: 32}},"
-    " model1_hidden_128: {model: model1, net: {hidden: [128]}},"
-    " own: {model: narrow, train: {learning_rate: 0.2}}}"
-)
-
-
-def predictions() -> pd.DataFrame:
-    return read_predictions(Path("reports/small/predictions.csv.gz"))
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, ROOT, make_images, write_data
+from helpers.project import ROOT
+from helpers.recipes import CPU
+from helpers.synthetic_images import make_images, write_data
+from helpers.synthetic_study import make_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 from scipy.signal import convolve2d
 from scipy.stats import ttest_1samp
-from synthetic_study import make_study
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_data
-from small_disk import fill, small_disk
-from test_assets import CONTENT, FAULTS, Server, asset, server  # noqa: F401
-from test_kills import OFTEN, patch
-from test_study import edit, outputs, small_params, stage
+from helpers.file_server import CONTENT, FAULTS, Server, asset
+from helpers.project import ROOT
+from helpers.small_disk import fill, small_disk
+from helpers.synthetic_images import write_data
+from helpers.workplace import OFTEN, edit, outputs, patch, small_params, stage
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
@@ -102,7 +102,7 @@ def test_a_disk_that_cannot_be_written_is_told(disk: Path) -> None:
 @pytest.mark.fault("disk")
 def test_a_download_that_fills_the_disk_goes_on_later(
     tmp_path: Path,
-    server: Server,  # noqa: F811
+    server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with small_disk(tmp_path / "disk", megabytes=4) as folder:

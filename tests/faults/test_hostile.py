@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, one_line_lists
+from helpers.champion import FOLDER
+from helpers.project import ROOT, leaves, one_line_lists
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from test_champion import FOLDER, root, trained  # noqa: F401
-from test_params import leaves
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
@@ -139,11 +138,11 @@ WRONG = st.one_of(
 )
 @given(data=st.data())
 def test_any_description_of_a_model_is_answered_or_refused(
-    root: Path,  # noqa: F811
+    trained_copy: Path,
     data: st.DataObject,
 ) -> None:
     """`make predict` with a model from a stranger."""
-    folder = root / "copy"
+    folder = trained_copy / "copy"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(FOLDER, folder)
     about = json.loads((FOLDER / "model.json").read_text())

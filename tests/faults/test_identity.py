@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.workplace import OFTEN, edit, patch, stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_kills import OFTEN, patch
-from test_study import edit, stage, workplace  # noqa: F401
 
 from cifar_tricks.base.arrays import read_arrays, write_arrays
 from cifar_tricks.base.errors import UserError
@@ -46,7 +45,7 @@ def start() -> tuple[str, int | None]:
 
 
 @pytest.mark.fault("identity", tried=3)
-def test_a_state_of_other_parameters_code_or_data_is_not_taken_up(workplace: Path) -> None:  # noqa: F811
+def test_a_state_of_other_parameters_code_or_data_is_not_taken_up(workplace: Path) -> None:
     folder = interrupt()
     content = (folder / "state.safetensors").read_bytes()
 
@@ -77,7 +76,7 @@ def test_a_state_of_other_parameters_code_or_data_is_not_taken_up(workplace: Pat
 
 
 @pytest.mark.fault("identity")
-def test_a_state_that_was_moved_to_another_training_is_refused(workplace: Path) -> None:  # noqa: F811
+def test_a_state_that_was_moved_to_another_training_is_refused(workplace: Path) -> None:
     folder = interrupt()
     edit("learning_rate: 0.05", "learning_rate: 0.06")
     start()

@@ -12,14 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_study import edit, outputs, stage, states, workplace  # noqa: F401
+from helpers.workplace import OFTEN, edit, outputs, patch, stage, states
 
 from cifar_tricks.base.arrays import read_arrays
 
 Record = Callable[[str, object], None]
-# A state is saved rarely by default. Here often, and slowly, so that many kills come while it is
-# being written.
-OFTEN = ("src/cifar_tricks/training/loop.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 0.05")
 SLOWLY = (
     "src/cifar_tricks/base/files.py",
     "        temporary.write_bytes(data)\n",
@@ -31,12 +28,6 @@ SLOWLY = (
                 __import__("time").sleep(0.01)
 """,
 )
-
-
-def patch(path: str, before: str, after: str) -> None:
-    text = Path(path).read_text()
-    assert text.count(before) == 1
-    Path(path).write_text(text.replace(before, after))
 
 
 def finish(key: str) -> str:
@@ -64,7 +55,7 @@ def leftovers() -> list[Path]:
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bytes(
     key: str,
     points: int,
-    workplace: Path,  # noqa: F811
+    workplace: Path,
     record_property: Record,
 ) -> None:
     """Each kill comes at a random time after the training took up its state."""
@@ -100,7 +91,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bytes(
 @pytest.mark.fault("kill")
 @pytest.mark.slow
 def test_a_kill_at_any_moment_of_the_start_or_the_end(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
     record_property: Record,
 ) -> None:
     """Also while the results are written and moved to their place."""
@@ -127,7 +118,7 @@ def test_a_kill_at_any_moment_of_the_start_or_the_end(
 
 @pytest.mark.fault("orphan")
 def test_what_a_training_finished_after_its_parent_was_killed_is_not_trained_again(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
 ) -> None:
     """DVC deletes the output, as it never saw the end of the stage."""
     key = "model2-baseline"
@@ -153,7 +144,7 @@ def test_what_a_training_finished_after_its_parent_was_killed_is_not_trained_aga
 
 @pytest.mark.fault("signal")
 @pytest.mark.parametrize("kind", [signal.SIGHUP, signal.SIGINT])
-def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path) -> None:  # noqa: F811
+def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path) -> None:
     """A signal during the last measurement, which here takes a minute."""
     patch(
         "src/cifar_tricks/training/loop.py",
@@ -176,7 +167,7 @@ def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path
 
 
 @pytest.mark.fault("signal")
-def test_nohup_is_respected(workplace: Path) -> None:  # noqa: F811
+def test_nohup_is_respected(workplace: Path) -> None:
     edit("num_epochs: 3", "num_epochs: 100000")
     edit("early_stop_count: 4", "early_stop_count: 1000000")
     command = ["sh", "-c", 'trap "" HUP; exec python stages/train.py model2-baseline']

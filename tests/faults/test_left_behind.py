@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.workplace import stage
 from safetensors.numpy import save
-from test_study import edit, stage, states, workplace  # noqa: F401
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
@@ -32,7 +32,7 @@ NESTED = b"[" * 100_000 + b"]" * 100_000
 
 @pytest.mark.fault("damage", tried=24)
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "model.safetensors"])
-def test_a_damaged_finished_seed_is_never_published(name: str, workplace: Path) -> None:  # noqa: F811
+def test_a_damaged_finished_seed_is_never_published(name: str, workplace: Path) -> None:
     params = load_params()
     record_seeds(params, KEY, [0])
     (folder,) = Path("resume").glob(f"{KEY}-*")
@@ -59,7 +59,7 @@ def test_a_damaged_finished_seed_is_never_published(name: str, workplace: Path) 
 
 @pytest.mark.fault("damage", tried=400)
 def test_no_flip_in_the_predictions_gives_a_traceback(tmp_path: Path) -> None:
-    from synthetic_study import NUM_TEST_IMAGES, _score
+    from helpers.synthetic_study import NUM_TEST_IMAGES, _score
 
     labels = np.arange(NUM_TEST_IMAGES) % 10
     path = tmp_path / "predictions.csv.gz"
@@ -116,7 +116,7 @@ def test_a_signal_while_a_command_is_started_ends_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.fault("hostile", tried=9)
-def test_files_of_any_content_are_refused_in_words(workplace: Path) -> None:  # noqa: F811
+def test_files_of_any_content_are_refused_in_words(workplace: Path) -> None:
     run = Path("runs/quick", KEY, "run.json")
     run.parent.mkdir(parents=True)
     run.write_bytes(NESTED)
@@ -151,7 +151,7 @@ def test_files_of_any_content_are_refused_in_words(workplace: Path) -> None:  # 
 
 
 @pytest.mark.fault("params", tried=10)
-def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> None:  # noqa: F811
+def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> None:
     """Tags that raise whatever they like, aliases that stand for millions, far too much of all."""
     text = Path("params.yaml").read_text()
     bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
@@ -183,7 +183,7 @@ def test_files_that_no_person_writes_are_refused_in_time(workplace: Path) -> Non
 
 @pytest.mark.fault("disk")
 def test_make_repro_tells_that_it_cannot_write(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path(".dvc").mkdir()

@@ -15,12 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-import test_pipeline
-from conftest import ROOT
+from helpers.dvc_repository import Repository, Started, environment
+from helpers.project import ROOT
+from helpers.workplace import edit, small_params
 from ruamel.yaml import YAML
-from test_pipeline import Repository
-from test_pipeline_faults import Started, environment
-from test_study import edit, small_params, workplace  # noqa: F401
 
 from cifar_tricks.commands.ui import choose_port
 from cifar_tricks.parameters.load import load_params
@@ -48,9 +46,7 @@ def whole_matrix() -> str:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The study, run by `make repro`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_pipeline, "PARAMS", whole_matrix())
-        repository = Repository(tmp_path_factory.mktemp("a large study"))
+    repository = Repository(tmp_path_factory.mktemp("a large study"), whole_matrix())
     command = (sys.executable, "-m", "cifar_tricks", "repro", "--jobs", "2")
     process = Started(repository.folder, *command, PYTHONPATH=str(repository.folder / "src"))
     code, output = process.end(seconds=2400)
@@ -103,7 +99,7 @@ print(len(found), len(seeds), time.monotonic() - started)
 
 
 @pytest.mark.fault("load")
-def test_memory_does_not_grow_with_the_seeds(workplace: Path, record_property: Record) -> None:  # noqa: F811
+def test_memory_does_not_grow_with_the_seeds(workplace: Path, record_property: Record) -> None:
     """The largest memory of a training of two seeds, and of sixteen."""
     record_property("tried", 16)
     edit("num_epochs: 3", "num_epochs: 20")

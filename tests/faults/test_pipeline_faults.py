@@ -8,85 +8,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from ruamel.yaml import YAML
-from test_pipeline import (  # noqa: F401
+from helpers.dvc_repository import (
     LEAKY,
     LOOKS,
     Repository,
+    Started,
     queue_workers,
-    repository,
     stages_run,
-    template,
+    wait_for,
 )
+from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
 Record = Callable[[str, object], None]
 KEY = "model2-leaky_relu"
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    for name in ("DVC_ROOT", "DVC_EXP_NAME", "PYTHONPATH"):
-        kept.pop(name, None)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | more
-
-
-class Started:
-    """A command in a group of its own, so that Ctrl-C can be sent to all of it.
-
-    Its output goes to a file: a pipe that nobody reads would hold up whoever fills it.
-    """
-
-    def __init__(self, folder: Path, *command: str, **more: str) -> None:
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(**more),
-            stdout=self.file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.pid = self.process.pid
-
-    @property
-    def output(self) -> str:
-        self.file.seek(0)
-        return self.file.read()
-
-    def end(self, *, seconds: float = 60, kind: signal.Signals | None = None) -> tuple[int, str]:
-        """Waits for its end, after a signal to the group if any; exit code and output."""
-        if kind is not None:
-            os.killpg(self.pid, kind)
-        return self.process.wait(seconds), self.output
-
-    def first_steps(self, number: int) -> dict[str, int]:
-        """Where so many trainings went on, by variant."""
-        steps: dict[str, int] = {}
-
-        def all_there() -> bool:
-            steps.clear()
-            for line in self.output.splitlines():
-                key, found, rest = line.partition(" seed 0: step ")
-                if found and "/" in rest:
-                    steps.setdefault(key, int(rest.split("/")[0]))
-            return len(steps) >= number
-
-        try:
-            wait_for(all_there)
-        except AssertionError as error:
-            raise AssertionError(self.output[-3000:]) from error
-        return steps
 
 
 def make_repro(folder: Path) -> Started:
@@ -105,22 +47,13 @@ def trainings(folder: Path) -> dict[str, psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
 def claimed(folder: Path, number: int) -> Callable[[], bool]:
     """Whether so many trainings have taken up their work."""
     return lambda: len(list((folder / "resume").glob(".locks/*.pid"))) >= number
 
 
 @pytest.fixture
-def long(repository: Repository) -> Iterator[Repository]:  # noqa: F811
+def long(repository: Repository) -> Iterator[Repository]:
     """Trainings of both models that take a while; no process is left behind."""
     repository.edit("num_epochs: 2", "num_epochs: 3000")
     repository.edit("early_stop_count: 4", "early_stop_count: 100000")
@@ -194,7 +127,7 @@ def test_what_a_killed_make_repro_left_running_refuses_a_second_writer(long: Rep
 
 
 @pytest.mark.fault("store", tried=2)
-def test_the_study_goes_on_without_mlflow_and_is_logged_later_once(repository: Repository) -> None:  # noqa: F811
+def test_the_study_goes_on_without_mlflow_and_is_logged_later_once(repository: Repository) -> None:
     folder = repository.folder
 
     def logged() -> int:
@@ -246,7 +179,7 @@ def test_make_repro_ends_at_once_and_goes_on_later(kind: signal.Signals, long: R
 
 
 @pytest.mark.fault("diverge")
-def test_a_net_that_diverges_stops_at_once_and_the_others_go_on(repository: Repository) -> None:  # noqa: F811
+def test_a_net_that_diverges_stops_at_once_and_the_others_go_on(repository: Repository) -> None:
     before = json.loads((repository.folder / "reports/quick/metrics.json").read_text())["variants"]
     repository.edit("train: {batch_size: 8}", "train: {learning_rate: 1000.0}")
     repository.run("dvc", "repro")
@@ -272,7 +205,7 @@ def flip(path: Path) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def verify(repository: Repository, *options: str) -> tuple[int, str]:  # noqa: F811
+def verify(repository: Repository, *options: str) -> tuple[int, str]:
     command = (sys.executable, "-m", "cifar_tricks", "verify", *options)
     process = Started(repository.folder, *command, PYTHONPATH=str(repository.folder / "src"))
     code, output = process.end(seconds=120)
@@ -282,7 +215,7 @@ def verify(repository: Repository, *options: str) -> tuple[int, str]:  # noqa: F
 
 @pytest.mark.fault("damage")
 def test_every_flipped_bit_is_found_and_made_good(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     record_property: Record,
 ) -> None:
     folder = repository.folder
@@ -326,7 +259,7 @@ def test_every_flipped_bit_is_found_and_made_good(
 
 
 @pytest.mark.fault("damage", tried=4)
-def test_what_is_read_is_checked_where_it_is_read(repository: Repository) -> None:  # noqa: F811
+def test_what_is_read_is_checked_where_it_is_read(repository: Repository) -> None:
     folder = repository.folder
     reads = {
         "data/cifar10/test.safetensors": "evaluate",
@@ -364,7 +297,7 @@ sys.addaudithook(watch)
 def test_odd_folder_plain_locale_read_only_home_and_no_network(tmp_path: Path) -> None:
     folder = tmp_path / "ein Ordner für 数据"
     folder.mkdir()
-    repository = Repository(folder)  # noqa: F811
+    repository = Repository(folder)
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch/sitecustomize.py").write_text(WATCH)
     sockets = tmp_path / "sockets.txt"
@@ -383,21 +316,21 @@ def test_odd_folder_plain_locale_read_only_home_and_no_network(tmp_path: Path) -
     assert repository.repro() == LOOKS
 
 
-def queue(repository: Repository, slope: str, epochs: int) -> None:  # noqa: F811
+def queue(repository: Repository, slope: str, epochs: int) -> None:
     changes = [f"tricks.leaky_relu.negative_slope=0.{slope}", f"scales.quick.num_epochs={epochs}"]
     changes += ["trick=leaky_relu", "model=model2"]
     options = [option for change in changes for option in ("-S", change)]
     repository.run("dvc", "exp", "run", "--queue", "-n", f"slope-{slope}", *options, "experiment")
 
 
-def statuses(repository: Repository) -> dict[str, str]:  # noqa: F811
+def statuses(repository: Repository) -> dict[str, str]:
     """Of the queue's tasks, by name."""
     lines = [line.split() for line in repository.run("dvc", "queue", "status").splitlines()]
     return {line[1]: line[-1] for line in lines if len(line) > 2 and line[1].startswith("slope-")}
 
 
 @pytest.mark.fault("queue")
-def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None:  # noqa: F811
+def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None:
     repository.edit("early_stop_count: 4", "early_stop_count: 100000")
     training_code = repository.folder / "src/cifar_tricks/training/loop.py"
     often = training_code.read_text().replace("CHECKPOINTS = 30.0", "CHECKPOINTS = 1.0")
@@ -439,7 +372,7 @@ def test_an_experiment_of_a_queue_that_is_killed(repository: Repository) -> None
 COMMAND = re.compile(r"((?:rm|cp|git|dvc) .+?)(?=; |, | writes | gets |$)", re.MULTILINE)
 
 
-def followed(repository: Repository, name: str, *command: str) -> set[str]:  # noqa: F811
+def followed(repository: Repository, name: str, *command: str) -> set[str]:
     """Follows the remedy that a stage prints about a file; the stages that ran meanwhile."""
     output = repository.run(*command, code=2)
     assert output.startswith("error: ") and name in output and output.count("\n") == 1, output
@@ -449,7 +382,7 @@ def followed(repository: Repository, name: str, *command: str) -> set[str]:  # n
 
 
 @pytest.mark.fault("damage", tried=11)
-def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Repository) -> None:  # noqa: F811
+def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Repository) -> None:
     folder, run, report = repository.folder, f"runs/quick/{KEY}", "reports/quick"
     damages = [
         (f"{report}/metrics.json", b"{", "report", "evaluate"),
@@ -477,7 +410,7 @@ def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Rep
 
 
 @pytest.mark.fault("damage", tried=3)
-def test_a_remedy_of_verify_runs_one_stage_at_most(repository: Repository) -> None:  # noqa: F811
+def test_a_remedy_of_verify_runs_one_stage_at_most(repository: Repository) -> None:
     folder, lock = repository.folder, repository.lock
     target = folder / f"runs/quick/{KEY}/seed=0/model.safetensors"
     cache, content = folder / ".dvc/cache/files/md5", target.read_bytes()

@@ -14,18 +14,14 @@ from typing import Any
 
 import pytest
 import torch
-from small_disk import fill, small_disk
-from test_tracking import (  # noqa: F401
+from helpers.mlflow_project import (
     REPORT,
-    bare,
-    empty_store,
     log,
     logged,
-    params,
-    root,
     told,
     write_variant,
 )
+from helpers.small_disk import fill, small_disk
 
 from cifar_tricks.base.errors import Interrupted, UserError
 from cifar_tricks.base.locks import sole_writer
@@ -60,8 +56,8 @@ def write_state(step: int, *, key: str = "model2-baseline") -> Path:
 
 @pytest.mark.fault("signal")
 def test_an_interrupted_training_is_a_killed_run_until_it_is_complete(
-    params: Params,  # noqa: F811
-    root: Path,  # noqa: F811
+    params: Params,
+    project: Path,
 ) -> None:
     folder = write_state(3)
     other = {"model1-adam": write_variant("model1-adam")}
@@ -92,7 +88,7 @@ def test_an_interrupted_training_is_a_killed_run_until_it_is_complete(
 
 
 @pytest.mark.fault("damage")
-def test_a_damaged_state_is_no_obstacle_to_logging(params: Params, root: Path) -> None:  # noqa: F811
+def test_a_damaged_state_is_no_obstacle_to_logging(params: Params, project: Path) -> None:
     folder = write_state(3)
     (folder / "about.json").write_text("[]")
     log(params, {"model1-adam": write_variant("model1-adam")})
@@ -101,8 +97,8 @@ def test_a_damaged_state_is_no_obstacle_to_logging(params: Params, root: Path) -
 
 @pytest.mark.fault("signal", tried=2)
 def test_logging_that_is_interrupted_leaves_killed_runs_that_are_replaced(
-    params: Params,  # noqa: F811
-    root: Path,  # noqa: F811
+    params: Params,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     variants = {"model1-adam": write_variant("model1-adam")}
@@ -145,8 +141,8 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.slow
 @pytest.mark.fault("store", tried=3)
 def test_a_server_that_is_killed_midway(
-    params: Params,  # noqa: F811
-    root: Path,  # noqa: F811
+    params: Params,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After the first variant is logged, in the middle of the second, at three places."""
@@ -158,7 +154,7 @@ def test_a_server_that_is_killed_midway(
     for name in ("_begin", "_end", "_delete"):
         calls = 0
         good: Callable[..., Any] = getattr(mlflow_runs, name)
-        with server(root, port) as process, monkeypatch.context() as patch:
+        with server(project, port) as process, monkeypatch.context() as patch:
 
             def killing(*arguments: Any) -> Any:
                 nonlocal calls
@@ -172,7 +168,7 @@ def test_a_server_that_is_killed_midway(
             message = told(params, variants)
         assert message.startswith(f"MLflow at http://127.0.0.1:{port}: ")
         assert message.endswith("the next dvc repro logs what is missing")
-        with server(root, port):
+        with server(project, port):
             log(params, variants)
             assert log(params, variants).new == 0
             assert [run.info.run_name for run in logged()] == sorted(variants)
@@ -190,8 +186,8 @@ def test_a_server_that_is_killed_midway(
 
 @pytest.mark.fault("store")
 def test_a_store_on_a_full_disk(
-    params: Params,  # noqa: F811
-    root: Path,  # noqa: F811
+    params: Params,
+    project: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -211,8 +207,8 @@ def test_a_store_on_a_full_disk(
 
 @pytest.mark.fault("store")
 def test_an_experiment_is_done_without_its_store_and_logged_later(
-    params: Params,  # noqa: F811
-    root: Path,  # noqa: F811
+    params: Params,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -246,7 +242,7 @@ def test_an_experiment_is_done_without_its_store_and_logged_later(
 
 
 @pytest.mark.fault("damage")
-def test_a_damaged_record_is_told(params: Params, root: Path) -> None:  # noqa: F811
+def test_a_damaged_record_is_told(params: Params, project: Path) -> None:
     path = Path("logs/unlogged/quick/abc/record.json")
     path.parent.mkdir(parents=True)
     for content in ("", "{}", json.dumps({"files": 3})):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.synthetic_study import NUM_TEST_IMAGES, make_study
 from PIL import Image
-from synthetic_study import NUM_TEST_IMAGES, make_study
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.charts.study import effect_charts, ladder_chart

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from conftest import ROOT, write_data
-from test_pipeline import write_backbone
+from helpers.dvc_repository import write_backbone
+from helpers.project import ROOT
+from helpers.synthetic_images import write_data
 
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants

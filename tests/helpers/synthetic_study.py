@@ -8,11 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.evaluation.score import Score, calibrate
 from cifar_tricks.evaluation.score_files import metrics, write_calibration, write_predictions
+from cifar_tricks.evidence.predictions import read_predictions
 from cifar_tricks.evidence.study import Study, read_study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
@@ -193,3 +195,16 @@ def _score(key: str, seed: int, labels: np.ndarray) -> Score:
         calibration=calibrate(probabilities, labels),
         predictions=predictions,
     )
+
+
+COMBINE = "{both: {model: model1, tricks: {augment: {}, leaky_relu: {negative_slope: 0.1}}}}"
+FACTORIAL = "{model1: [augment, leaky_relu], narrow: [augment, leaky_relu]}"
+SENSITIVITY = (
+    "{model1_batch_32: {model: model1, train: {batch_size: 32}},"
+    " model1_hidden_128: {model: model1, net: {hidden: [128]}},"
+    " own: {model: narrow, train: {learning_rate: 0.2}}}"
+)
+
+
+def predictions() -> pd.DataFrame:
+    return read_predictions(Path("reports/small/predictions.csv.gz"))

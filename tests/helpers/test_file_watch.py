@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from file_watch import Watch, can_trace
+from helpers.file_watch import Watch, can_trace
 
 
 def test_it_sees_what_is_written_outside(tmp_path: Path) -> None:

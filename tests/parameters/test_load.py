@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, one_line_lists
+from helpers.project import ROOT, leaves, one_line_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -126,13 +126,6 @@ def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_params(tmp_path / "params.yaml")
-
-
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths to all scalars and lists of the parameters."""
-    if isinstance(value, dict) and value:
-        return [leaf for key, child in value.items() for leaf in leaves(child, (*path, key))]
-    return [path]
 
 
 @settings(max_examples=200, deadline=None)

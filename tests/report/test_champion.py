@@ -2,18 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.champion import FOLDER, run_stage
+from helpers.synthetic_study import make_study, predictions
 from PIL import Image
-from synthetic_study import make_study
-from test_analysis import predictions
-from test_study import small_params, write_data
 
 from cifar_tricks.__main__ import run as command
 from cifar_tricks.base.arrays import read_arrays
@@ -23,52 +18,13 @@ from cifar_tricks.evidence.study import read_study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.report.champion import write_champion
 from cifar_tricks.runs.folders import read_run
-from cifar_tricks.runs.train import train_variant
 from cifar_tricks.tracking.registry import catch_up, champion_uri, register, registered_name
 from cifar_tricks.tracking.store import find_store
 from cifar_tricks.tracking.store_file import registered_version
 from cifar_tricks.tracking.track import track
 
-FOLDER = Path("reports/quick/champion")
 
-
-def run_stage(name: str, *options: str) -> None:
-    command = [sys.executable, f"stages/{name}.py", *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two variants trained with two seeds, scored, and the champion chosen."""
-    root = tmp_path_factory.mktemp("trained")
-    for name in ("stages", "src"):
-        shutil.copytree(ROOT / name, root / name)
-    text = small_params((ROOT / "params.yaml").read_text())
-    (root / "params.yaml").write_text(text.replace("seeds: [0]", "seeds: [0, 5]", 1))
-    write_data(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.delenv("DVC_ROOT", raising=False)
-        for key in ("model1-baseline", "improve-best"):
-            run_stage("augment")
-            train_variant(load_params(), key)
-        run_stage("evaluate", "--partial")
-        run_stage("champion")
-    return root
-
-
-@pytest.fixture
-def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of it; the current folder."""
-    root = tmp_path / "a folder ü"
-    shutil.copytree(trained, root)
-    monkeypatch.chdir(root)
-    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    yield root
-
-
-def test_it_is_the_seed_with_the_best_validation_of_the_best_variant(root: Path) -> None:
+def test_it_is_the_seed_with_the_best_validation_of_the_best_variant(trained_copy: Path) -> None:
     about, run = load_classifier(FOLDER).about, read_run("quick", "improve-best")
     accuracies = {seed: result.validation_accuracy for seed, result in run.seeds.items()}
     assert about["key"] == "improve-best"
@@ -77,7 +33,7 @@ def test_it_is_the_seed_with_the_best_validation_of_the_best_variant(root: Path)
     assert about["weights_sha256"] == own.sha256 == read_arrays(FOLDER / "model.safetensors").sha256
 
 
-def test_it_answers_as_the_study_scored_it(root: Path) -> None:
+def test_it_answers_as_the_study_scored_it(trained_copy: Path) -> None:
     classifier = load_classifier(FOLDER)
     test = read_arrays("data/cifar10/test.safetensors")
     images = test["images"].transpose(0, 2, 3, 1)
@@ -90,7 +46,7 @@ def test_it_answers_as_the_study_scored_it(root: Path) -> None:
         classifier.probabilities(images[:, :16])
 
 
-def test_the_card_says_how_good_and_how_far(root: Path) -> None:
+def test_the_card_says_how_good_and_how_far(trained_copy: Path) -> None:
     card = (FOLDER / "card.md").read_text()
     study = read_study(load_params())
     mean = study.results["improve-best"].mean("test_accuracy")
@@ -98,14 +54,14 @@ def test_the_card_says_how_good_and_how_far(root: Path) -> None:
     assert "A demonstration, not a good model" in card and "Use and limits" in card
 
 
-def test_a_second_choice_gives_the_same_bytes(root: Path) -> None:
+def test_a_second_choice_gives_the_same_bytes(trained_copy: Path) -> None:
     before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
     run_stage("champion")
     assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
 
 
 @pytest.mark.fault("damage")
-def test_damage_is_told(root: Path) -> None:
+def test_damage_is_told(trained_copy: Path) -> None:
     weights = FOLDER / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -124,7 +80,7 @@ def test_damage_is_told(root: Path) -> None:
 
 
 @pytest.mark.fault("hostile")
-def test_a_description_cannot_call_what_it_likes(root: Path) -> None:
+def test_a_description_cannot_call_what_it_likes(trained_copy: Path) -> None:
     about = json.loads((FOLDER / "model.json").read_text())
     for target in ("os.system", "torch.nn.init.zeros_", "torch.nn.functional.relu", "torch.load"):
         about["net"]["activation"] = {"target": target, "arguments": {"command": "touch canary"}}
@@ -134,7 +90,7 @@ def test_a_description_cannot_call_what_it_likes(root: Path) -> None:
     assert not Path("canary").exists()
 
 
-def test_it_runs_at_the_precision_of_the_study(root: Path) -> None:
+def test_it_runs_at_the_precision_of_the_study(trained_copy: Path) -> None:
     images = np.random.default_rng(2).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
     exact = load_classifier(FOLDER).probabilities(images)
     about = json.loads((FOLDER / "model.json").read_text())
@@ -154,7 +110,7 @@ def test_a_study_without_a_result_has_no_champion(tmp_path: Path) -> None:
         assert register("small", Path("reports/small")) == ""
 
 
-def test_predict_ranks_all_classes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_ranks_all_classes(trained_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (50, 80, 3), dtype=np.uint8)
     Image.fromarray(colours).save("a photo.png")
     assert command(["predict", "a photo.png"]) == 0
@@ -176,14 +132,14 @@ def test_predict_ranks_all_classes(root: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_predict_tells_mistakes(
-    root: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    trained_copy: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(["predict", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_it_is_registered_once_and_answers_the_same(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = FOLDER.parent
     with pytest.raises(UserError, match="not logged"):
@@ -230,12 +186,14 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_the_store_goes_with_the_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_goes_with_the_folder(
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Copied, then moved: nothing is written to the old place, and all is found in the new one."""
     done = catch_up(load_params())
     assert (done.new, done.total) == (2, 2)
-    copied, moved = root.with_name("a copy, 100%"), root.with_name("moved? #2")
-    before, _ = snapshot(root), shutil.copytree(root, copied)
+    copied, moved = trained_copy.with_name("a copy, 100%"), trained_copy.with_name("moved? #2")
+    before, _ = snapshot(trained_copy), shutil.copytree(trained_copy, copied)
     images = np.random.default_rng(1).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     answers = load_classifier(FOLDER).probabilities(images)
 
@@ -243,7 +201,7 @@ def test_the_store_goes_with_the_folder(root: Path, monkeypatch: pytest.MonkeyPa
 
     for place in (copied, moved):
         if place == moved:
-            root.rename(moved)
+            trained_copy.rename(moved)
         monkeypatch.chdir(place)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which set_tracking_uri sets
         assert catch_up(load_params()).new == 0
@@ -252,8 +210,8 @@ def test_the_store_goes_with_the_folder(root: Path, monkeypatch: pytest.MonkeyPa
             patch.setenv("DVC_EXP_NAME", "puffy-goat")
             track(load_params(), ["improve-best"], metrics, folder=FOLDER.parent)
         if place == copied:
-            assert snapshot(root) == before
-        assert root.exists() == (place == copied)
+            assert snapshot(trained_copy) == before
+        assert trained_copy.exists() == (place == copied)
         mlflow.set_tracking_uri(find_store().uri)
         model = mlflow.pyfunc.load_model(champion_uri("quick"))
         np.testing.assert_array_equal(model.predict(images), answers)
@@ -272,7 +230,7 @@ def test_the_store_goes_with_the_folder(root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_another_tool_set_for_mlflow_leads_nothing_astray(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "MLFLOW_RUN_ID": "0123456789abcdef",

@@ -7,9 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from synthetic_study import make_study
-from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
+from helpers.project import ROOT
+from helpers.synthetic_study import COMBINE, FACTORIAL, SENSITIVITY, make_study, predictions
 
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import chromium
+from helpers.browser import chromium
+from helpers.synthetic_study import COMBINE, FACTORIAL, SENSITIVITY, make_study, predictions
 from playwright.sync_api import Browser, Page, expect
-from synthetic_study import make_study
-from test_analysis import COMBINE, FACTORIAL, SENSITIVITY, predictions
 
 from cifar_tricks.report.write import write_report
 

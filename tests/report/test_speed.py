@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.report.speed import BENCH, read_bench, speed_chart, speed_table

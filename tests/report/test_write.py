@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 from markdown_it import MarkdownIt
-from synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from fresh_clone import MAKE
-from test_pipeline import Repository
+from helpers.dvc_repository import Repository
+from helpers.fresh_clone import MAKE
+from helpers.project import ROOT
 
 METRICS = "reports/experiment/metrics.json"
 SLOPES = {"leaky": 0.1, "steep": 0.4}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 
 BASE = Path(getattr(sys, "_base_executable", sys.executable))
 needs_venv = pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="no virtual environment")

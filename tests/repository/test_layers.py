@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 from ruamel.yaml import YAML
 
 from cifar_tricks.parameters.load import load_params

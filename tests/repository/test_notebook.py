@@ -10,10 +10,10 @@ import venv
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, make_images, write_data
+from helpers.project import NO_NETWORK, ROOT
+from helpers.synthetic_images import make_images, write_data
+from helpers.workplace import small_params
 from PIL import Image
-from test_doctor import NO_NETWORK
-from test_study import small_params
 
 from cifar_tricks.base.arrays import write_arrays
 

@@ -1,7 +1,6 @@
 """The graph on a real DVC repository: what runs again after which change, and experiments."""
 
 import contextlib
-import copy
 import json
 import os
 import re
@@ -10,22 +9,22 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, Self
 
-import numpy as np
-import psutil
 import pytest
-import torch
-import torchvision
-from conftest import ROOT, write_data
-from PIL import Image
+from helpers.dvc_repository import (
+    LEAKY,
+    LOOKS,
+    TRAININGS,
+    Repository,
+    queue_workers,
+    stages_run,
+    write_backbone,
+)
+from helpers.project import ROOT
 from ruamel.yaml import YAML
 
-from cifar_tricks.base.arrays import write_arrays
-from cifar_tricks.base.files import hash_file, write_atomically
+from cifar_tricks.base.files import hash_file
 from cifar_tricks.commands.jobs import seconds, split_work
 from cifar_tricks.commands.repro import AFTERWARDS, sort_lock
 from cifar_tricks.parameters.load import load_params
@@ -36,171 +35,6 @@ PIPELINE = {
     name: stage.get("do", stage)  # of foreach
     for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()
 }
-PARAMS = """\
-scale: quick  # a comment
-model: model1
-trick: baseline
-device: cpu
-records: use
-scales:
-  quick: {train_images: 64, validation_images: 32, test_images: 60, num_epochs: 2,
-          seeds: [0], precision: fp32, threads: 1}
-train: {learning_rate: 0.05, batch_size: 16, validations_per_epoch: 2, early_stop_count: 4}
-models:
-  model1: {filters: [4], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-  model2: {filters: [4], kernel_size: 4, stride: 4, padding: 0, pool: null, hidden: [8]}
-reference: {filters: [6], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-tricks:
-  baseline: {}
-  augment: {padding: 4, flip_probability: 0.5, seed: 0}
-  leaky_relu: {negative_slope: 0.1}
-improve:
-  best: {model: model1, tricks: {augment: {}, batch_norm: {}}}
-combine:
-  both: {model: model2, tricks: {dropout: {}, adam: {}}}
-factorial: {}
-sensitivity:
-  batch_8: {model: model2, train: {batch_size: 8}}
-transfer: {backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
-           image_size: 32, cache_gb: 1.0}
-visualize:
-  image: data/images/photo.jpg
-  layers:
-    resnet18: {first: conv1, filters: [14, 26, 32, 49, 52], last: layer4, channels: [0, 1, 2]}
-"""
-TRAININGS = {
-    "reference",
-    "train@model1-baseline",
-    "train@model1-augment",
-    "train@model2-augment",
-    "train@model1-leaky_relu",
-    "train@model2-baseline",
-    "train@model2-leaky_relu",
-    "improve@best",
-    "combine@both",
-    "sensitivity@batch_8",
-    "transfer",
-}
-# DVC cannot know whether the store has everything, so these run each time.
-LOOKS = {"track"}
-LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
-
-
-def write_backbone(folder: Path, *, used: str | None = "resnet18") -> None:
-    """A ResNet-18 with random weights, or word that none could be had, and a photo."""
-    shutil.rmtree(folder / "data/pretrained", ignore_errors=True)
-    choice = json.dumps({"used": used, "wanted": ["resnet18"]})
-    write_atomically(folder / "data/pretrained/backbone.json", choice.encode())
-    if used:
-        torch.manual_seed(0)
-        weights = {n: v.numpy() for n, v in torchvision.models.resnet18().state_dict().items()}
-        write_arrays(folder / f"data/pretrained/{used}.safetensors", weights)
-    colours = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    (folder / "data/images").mkdir(exist_ok=True)
-    Image.fromarray(colours).save(folder / "data/images/photo.jpg")
-
-
-class Repository:
-    """A DVC repository in a temporary folder, with the pipeline and synthetic images."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("src", "stages", ".dvcignore", ".gitignore", "dvc.yaml"):
-            take = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-            take(ROOT / name, folder / name)
-        shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
-        (folder / "benchmarks").mkdir()
-        shutil.copyfile(ROOT / "benchmarks/results.json", folder / "benchmarks/results.json")
-        for name in ("config", ".gitignore"):
-            shutil.copyfile(ROOT / ".dvc" / name, folder / ".dvc" / name)
-        self.params = folder / "params.yaml"
-        self.params.write_text(PARAMS)
-        self.run("git", "init", "--quiet")
-        self.run("git", "config", "user.name", "test")
-        self.run("git", "config", "user.email", "test@example.org")
-        self.commit()
-        self.run("dvc", "repro", "--quiet", "check")
-        write_data(folder)
-        (folder / "data/manifest.json").write_text('{"assets": {}, "files": {}}\n')
-        write_backbone(folder)
-        # The download is what needs a network: its outputs are put there and taken for done.
-        self.run("dvc", "commit", "--quiet", "--force", "download")
-        self.commit()
-
-    def clone(self, folder: Path, *options: str) -> Self:
-        """A fresh clone of what is committed."""
-        self.run("git", "clone", "--quiet", "--no-local", *options, ".", str(folder))
-        other = copy.copy(self)
-        other.folder, other.params = folder, folder / "params.yaml"
-        other.run("git", "config", "user.name", "test")
-        other.run("git", "config", "user.email", "test@example.org")
-        return other
-
-    def run(
-        self,
-        *command: str,
-        code: int = 0,
-        stdout: IO[str] | int = subprocess.PIPE,
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> str:
-        scripts = Path(sys.executable).parent
-        variables = {
-            **os.environ,
-            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_STUDIO_OFFLINE": "1",
-        }
-        for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
-            variables.pop(name, None)
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=variables | dict(environment),
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout or ""
-
-    def repro(self, *arguments: str) -> set[str]:
-        """Runs `dvc repro`; the names of the stages that ran."""
-        return stages_run(self.run("dvc", "repro", *arguments))
-
-    def commit(self) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "state", "--allow-empty")
-
-    def edit(self, before: str, after: str) -> None:
-        text = self.params.read_text()
-        assert before in text
-        self.params.write_text(text.replace(before, after))
-
-    @property
-    def lock(self) -> bytes:
-        return (self.folder / "dvc.lock").read_bytes()
-
-
-def stages_run(output: str) -> set[str]:
-    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The whole pipeline, run once."""
-    repository = Repository(tmp_path_factory.mktemp("a repository"))
-    assert repository.repro() >= {"augment", *TRAININGS, "evaluate", "visualize", "report", "track"}
-    repository.commit()
-    return repository
-
-
-@pytest.fixture
-def repository(template: Repository) -> Iterator[Repository]:
-    """The same for each test: everything trained and committed."""
-    yield template
-    template.run("git", "reset", "--quiet", "--hard")
-    template.run("git", "clean", "--quiet", "-fd")
-    template.run("dvc", "checkout", "--quiet", "--force")
 
 
 def test_a_second_run_looks_at_the_store_and_does_nothing_else(repository: Repository) -> None:
@@ -535,21 +369,6 @@ def test_a_fresh_clone_trains_only_the_variant_of_its_experiment(
     output = fresh.run("dvc", "exp", "run", "-S", "trick=leaky_relu", "experiment")
     assert stages_run(output) & TRAININGS == {"train@model1-leaky_relu"}
     assert "evaluate" not in stages_run(output)
-
-
-@contextlib.contextmanager
-def queue_workers(repository: Repository) -> Iterator[None]:
-    """Two of DVC's workers, which are ended afterwards: now and then they do not end themselves."""
-    # With a pipe for its output one would wait for the workers, who inherit it.
-    with (repository.folder / ".dvc/tmp/queue.log").open("w") as log:
-        command = ("dvc", "queue", "start", "-j", "2")
-        repository.run(*command, stdout=log)
-    yield
-    for process in psutil.process_iter(["cmdline"]):
-        with contextlib.suppress(psutil.Error):
-            command = process.info["cmdline"] or ()
-            if "queue" in " ".join(command) and process.cwd() == str(repository.folder):
-                process.kill()
 
 
 def test_queued_experiments(repository: Repository) -> None:

@@ -20,13 +20,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from conftest import ROOT
-from file_watch import Watch
-from fresh_clone import MAKE, Checkout, make_clone, make_origin, make_place
+from helpers.dvc_repository import stages_run
+from helpers.file_watch import Watch
+from helpers.fresh_clone import MAKE, Checkout, make_clone, make_origin, make_place
+from helpers.project import ROOT
 from markdown_it import MarkdownIt
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from test_pipeline import stages_run
 
 from cifar_tricks.training.class_names import CLASS_NAMES
 
@@ -39,13 +39,13 @@ COMMAND = re.compile(r"(make|dvc|python3?|pip|git|\.) ")
 ELSEWHERE = {
     "make test": "this test is one of its neighbours",
     "make test-faults": "takes a quarter of an hour; tests of its own",
-    "make verify REPAIR=1": "nothing is damaged here; tests/test_reproduce_check.py, tests/faults",
-    "make ui PORT=5001": "a port that may be in use; tests/test_ui.py",
-    "dvc repro --force --single-item download": "needs a network; tests/test_assets.py",
-    "make setup TORCH=cpu": "needs a network; tests/test_setup.py",
-    "python -m cifar_tricks COMMAND": "stands for what make calls; tests/test_commands.py",
+    "make verify REPAIR=1": "nothing is damaged here; tests/commands/test_reproduce_check.py",
+    "make ui PORT=5001": "a port that may be in use; tests/commands/test_ui.py",
+    "dvc repro --force --single-item download": "needs a network; tests/data/test_fetch.py",
+    "make setup TORCH=cpu": "needs a network; tests/commands/test_setup.py",
+    "python -m cifar_tricks COMMAND": "stands for what make calls; tests/commands/test_main.py",
     "dvc cache dir --local /disk/cache && dvc config --local cache.type symlink": (
-        "needs another disk; tests/test_pipeline.py"
+        "needs another disk; tests/repository/test_pipeline.py"
     ),
     "dvc exp run -S scale=full": "make share and make page run at that scale",
 }

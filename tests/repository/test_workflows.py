@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
 from ruamel.yaml import YAML
 
 from cifar_tricks.__main__ import COMMANDS

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.project import ROOT
+from helpers.workplace import KEY, RECORD, edit
 from hypothesis import given
 from hypothesis import strategies as st
-from test_study import edit, workplace  # noqa: F401
 
 from cifar_tricks.__main__ import run as command
 from cifar_tricks.base.errors import Interrupted, UserError
@@ -24,25 +24,13 @@ from cifar_tricks.evaluation.score import Score, calibrate, from_answers, to_ans
 from cifar_tricks.evaluation.scoring import score_variants
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import Variant, variants
-from cifar_tricks.runs.folders import HISTORY, read_history, read_run, record_file
+from cifar_tricks.runs.folders import HISTORY, read_history, read_run
 from cifar_tricks.runs.plan import code_hash, plan
 from cifar_tricks.runs.records import read_record, unknown_name
 from cifar_tricks.runs.seed import claimed
 from cifar_tricks.runs.train import train_missing, train_variant
 from cifar_tricks.training.arithmetic import output_size
 from cifar_tricks.training.call import MOVED, Call
-
-KEY = "model2-dropout"
-RECORD = record_file("quick", KEY, 0)
-
-
-@pytest.fixture
-def recorded(workplace: Path) -> Path:  # noqa: F811
-    """A checkout that has a record and nothing else of it: the state of a fresh clone."""
-    record_seeds(load_params(), KEY, [0])
-    shutil.rmtree("resume")
-    shutil.rmtree("logs")
-    return workplace
 
 
 def test_a_record_gives_the_same_results_as_the_training(recorded: Path) -> None:
@@ -222,7 +210,7 @@ def test_what_is_on_record_is_not_trained_again(
 
 
 def test_what_the_pipeline_trained_is_recorded_without_training(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     params = load_params()
@@ -235,7 +223,7 @@ def test_what_the_pipeline_trained_is_recorded_without_training(
     assert record.run.seeds[0].weights_sha256 == read_run("quick", KEY).seeds[0].weights_sha256
 
 
-def test_the_weights_stay_for_a_later_training_stage(workplace: Path) -> None:  # noqa: F811
+def test_the_weights_stay_for_a_later_training_stage(workplace: Path) -> None:
     params = load_params()
     record_seeds(params, KEY, [0])
     train_variant(params, KEY)
@@ -271,7 +259,7 @@ def test_collecting_joins_what_there_is_and_trains_nothing(
     assert not list(Path("resume").glob("model1-adam*"))
 
 
-def test_seeds_by_number_and_range(workplace: Path) -> None:  # noqa: F811
+def test_seeds_by_number_and_range(workplace: Path) -> None:
     edit("seeds: [0]", "seeds: [0, 1, 2, 5]")
     params = load_params()
     assert share.chosen_seeds("all", params) == [0, 1, 2, 5]
@@ -291,7 +279,7 @@ def test_seeds_by_number_and_range(workplace: Path) -> None:  # noqa: F811
 
 
 def test_sharing_trains_records_and_reports(
-    workplace: Path,  # noqa: F811
+    workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, one_line_lists, write_data
+from helpers.project import ROOT
+from helpers.workplace import edit, outputs, stage, states
 from safetensors.torch import load_file
 
 from cifar_tricks.base.errors import UserError
@@ -28,60 +27,6 @@ from cifar_tricks.runs.train import train_variant
 from cifar_tricks.training.loop import Task
 from cifar_tricks.training.recipe import Recipe
 from cifar_tricks.training.trainer import Trainer
-
-SMALL = {
-    "train_images: 2000": "train_images: 128",
-    "num_epochs: 2": "num_epochs: 3",
-    "validation_images: 500": "validation_images: 64",
-    "test_images: 2000": "test_images: 60",
-    "image_size: 224": "image_size: 32",
-    "filters: [64, 64, 64]": "filters: [4, 4]",
-    "filters: [32, 64, 128]": "filters: [4, 8]",
-    "filters: [64, 64, 64, 64]": "filters: [4, 4, 4]",
-    "filters: [128, 128, 128, 128]": "filters: [6, 6, 6]",
-    "filters: [128, 128, 128]": "filters: [6, 6]",
-    "batch_size: 128": "batch_size: 16",
-}
-
-
-def small_params(text: str) -> str:
-    """params.yaml at scale quick, made tiny."""
-    text = one_line_lists(text)
-    for before, after in SMALL.items():
-        assert before in text, before
-        text = text.replace(before, after)
-    return text
-
-
-@pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with data, stages and parameters; the current one."""
-    folder = tmp_path / "a folder ü"
-    shutil.copytree(ROOT / "stages", folder / "stages")
-    shutil.copytree(ROOT / "src", folder / "src")
-    (folder / "params.yaml").write_text(small_params((ROOT / "params.yaml").read_text()))
-    write_data(folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return folder
-
-
-def stage(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def edit(before: str, after: str) -> None:
-    path = Path("params.yaml")
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after, 1))
-
-
-def states() -> list[str]:
-    """Names of the unfinished trainings."""
-    return [path.name for path in Path("resume").iterdir() if path.name != ".locks"]
 
 
 def test_the_folder_of_a_variant(workplace: Path) -> None:
@@ -200,14 +145,6 @@ def test_tf32_needs_a_gpu(workplace: Path) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert output == ("error: params.yaml: precision = tf32: needs a GPU; valid here: fp32, bf16\n")
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @contextlib.contextmanager

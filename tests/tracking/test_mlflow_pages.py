@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import chromium
-from conftest import ROOT
+from helpers.browser import chromium
+from helpers.project import ROOT
+from helpers.synthetic_study import make_study
 from playwright.sync_api import Page, expect
-from synthetic_study import make_study
 
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.commands import ui

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from test_tracking import bare, empty_store, log, logged, params, write_variant  # noqa: F401
+from helpers.mlflow_project import log, logged, write_variant
+from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.parameters.schema import Params
@@ -25,15 +25,15 @@ ALL = "".join(name for name in ODD if name != "~")
 
 @pytest.mark.parametrize("name", (*ODD, ALL), ids=range(len(ODD) + 1))
 def test_a_folder_may_have_any_name(
-    params: Params,  # noqa: F811
-    empty_store: Path,  # noqa: F811
+    params: Params,
+    empty_store: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    root = tmp_path / name
-    root.mkdir()
-    monkeypatch.chdir(root)
+    project = tmp_path / name
+    project.mkdir()
+    monkeypatch.chdir(project)
     for variable in ("DVC_ROOT", "DVC_EXP_NAME", store.VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     if name != ALL:
@@ -44,35 +44,35 @@ def test_a_folder_may_have_any_name(
         log(params, {"model1-adam": write_variant("model1-adam", seeds=[0])}).new,
     ) == (1, 0)
     (run,) = logged()
-    assert (root / "mlartifacts" / run.info.run_id / "artifacts/run.json").exists()
-    assert run.info.artifact_uri.startswith((root / "mlartifacts").as_uri())
+    assert (project / "mlartifacts" / run.info.run_id / "artifacts/run.json").exists()
+    assert run.info.artifact_uri.startswith((project / "mlartifacts").as_uri())
     # The printed address means the same store.
     monkeypatch.setenv(store.VARIABLE, done.store)
-    assert find_store() == store.sqlite_store(root / "mlflow.db")
+    assert find_store() == store.sqlite_store(project / "mlflow.db")
     made = {"mlflow.db", "mlflow.db.lock", "mlartifacts", "runs", "logs"}
-    assert {path.name for path in root.iterdir()} == made
+    assert {path.name for path in project.iterdir()} == made
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_may_be_named_with_options(
-    params: Params,  # noqa: F811
-    empty_store: Path,  # noqa: F811
-    bare: Path,  # noqa: F811
+    params: Params,
+    empty_store: Path,
+    bare_project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A relative path begins in the main checkout, also for the copies that DVC makes."""
-    (bare / "elsewhere").mkdir()
+    (bare_project / "elsewhere").mkdir()
     monkeypatch.setenv(store.VARIABLE, "sqlite:///new/x.db?timeout=30")
-    monkeypatch.setenv("DVC_ROOT", str(bare))
-    monkeypatch.chdir(bare / "elsewhere")
-    (bare / "new").mkdir()
-    shutil.copyfile(empty_store, bare / "new/x.db")
+    monkeypatch.setenv("DVC_ROOT", str(bare_project))
+    monkeypatch.chdir(bare_project / "elsewhere")
+    (bare_project / "new").mkdir()
+    shutil.copyfile(empty_store, bare_project / "new/x.db")
     assert find_store().busy_seconds == 30
-    monkeypatch.chdir(bare)
+    monkeypatch.chdir(bare_project)
     done = log(params, {"model1-adam": write_variant("model1-adam", seeds=[0])})
-    assert (done.new, done.store) == (1, f"sqlite:///{bare}/new/x.db")
-    assert len([*(bare / "new/mlartifacts").iterdir()]) == 2
-    assert not (bare / "mlartifacts").exists()
+    assert (done.new, done.store) == (1, f"sqlite:///{bare_project}/new/x.db")
+    assert len([*(bare_project / "new/mlartifacts").iterdir()]) == 2
+    assert not (bare_project / "mlartifacts").exists()
 
 
 @pytest.mark.fault("hostile")
@@ -98,7 +98,7 @@ def test_a_file_may_be_named_with_options(
     ],
 )
 def test_an_address_that_is_none_is_told(
-    bare: Path,  # noqa: F811
+    bare_project: Path,
     monkeypatch: pytest.MonkeyPatch,
     address: str,
     message: str,
@@ -109,10 +109,10 @@ def test_an_address_that_is_none_is_told(
     text = str(error.value)
     assert text.startswith("MLFLOW_TRACKING_URI = ") and message in text
     assert "\n" not in text and "secret" not in text
-    assert not list(bare.iterdir())
+    assert not list(bare_project.iterdir())
 
 
-def failure(params: Params) -> str:  # noqa: F811
+def failure(params: Params) -> str:
     began = time.monotonic()
     with pytest.raises(StoreFailed) as error:
         log(params, {"model1-adam": write_variant("model1-adam", seeds=[0])})
@@ -124,8 +124,8 @@ def failure(params: Params) -> str:  # noqa: F811
 
 @pytest.mark.fault("store", tried=2)
 def test_a_database_without_its_driver_names_the_package(
-    params: Params,  # noqa: F811
-    bare: Path,  # noqa: F811
+    params: Params,
+    bare_project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -137,8 +137,8 @@ def test_a_database_without_its_driver_names_the_package(
 
 @pytest.mark.fault("store", tried=4)
 def test_a_server_that_does_not_answer_is_told_soon(
-    params: Params,  # noqa: F811
-    bare: Path,  # noqa: F811
+    params: Params,
+    bare_project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.5)
@@ -156,8 +156,8 @@ def test_a_server_that_does_not_answer_is_told_soon(
 
 @pytest.mark.fault("hostile")
 def test_a_setting_that_mlflow_cannot_read_is_told(
-    params: Params,  # noqa: F811
-    bare: Path,  # noqa: F811
+    params: Params,
+    bare_project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "many")

@@ -5,149 +5,33 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from conftest import ROOT, make_recipe
+from helpers.mlflow_project import (
+    REPORT,
+    log,
+    logged,
+    told,
+    write_variant,
+)
+from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.commands.repro import stage_name
-from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, write_history, write_run
-from cifar_tricks.runs.run import Origin, Run, SeedResult
+from cifar_tricks.runs.folders import read_run, seed_folder
 from cifar_tricks.tracking import client as mlflow_runs
-from cifar_tricks.tracking import mlflow_store, run_table, store
+from cifar_tricks.tracking import run_table, store
 from cifar_tricks.tracking.tags import run_tags
-from cifar_tricks.tracking.track import Tracked, run_ids, track
-
-REPORT = Path("reports/quick")
-ORIGIN = Origin(device="cpu", device_name="a CPU", torch="2.0", engine=1, code="c" * 64)
-PLACE = "a folder with ümlauts"
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(ROOT / "params.yaml").model_copy(update={"scale": "quick"})
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An opened store: MLflow's migrations take seconds, so the tests copy it."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    opened = store.sqlite_store(file)
-    with mlflow_store.told_in_one_line(opened), opened.lock():
-        mlflow_store.open_store(opened)
-    return file
-
-
-@pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project whose path is not plain ASCII."""
-    root = tmp_path / PLACE
-    root.mkdir()
-    monkeypatch.chdir(root)
-    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    return root
-
-
-@pytest.fixture
-def root(bare: Path, empty_store: Path) -> Path:
-    """The same, with a store without runs."""
-    shutil.copyfile(empty_store, bare / "mlflow.db")
-    return bare
-
-
-def curve(seed: int) -> list[dict[str, Any]]:
-    """Three validations; a higher seed stops one earlier."""
-    return [
-        {
-            "step": step,
-            "epoch": step / 4,
-            "split": split,
-            "loss": 2 - step / 10 + seed,
-            "accuracy": 0.1,
-        }
-        for step in (2, 4, 6)[: 3 - seed]
-        for split in ("train", "validation")
-    ]
-
-
-def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | None = None) -> Any:
-    """Writes the files of a run; returns its part of metrics.json."""
-    model, _, trick = key.partition("-")
-    results = {}
-    for seed in seeds:
-        lost = seed == diverged
-        rows = curve(seed)
-        if lost:
-            rows[-1]["loss"] = float("nan")
-        results[seed] = SeedResult(
-            status="diverged" if lost else "finished",
-            steps=6 - 2 * seed,
-            best_step=4,
-            train_loss=None if lost else 1.5 + seed,
-            train_accuracy=0.5,
-            validation_loss=None if lost else 1.6,
-            validation_accuracy=0.4,
-            mean=(1.0, 2.0, 3.0),
-            std=(1.0, 2.0, 3.0),
-            weights_sha256="0" * 64,
-            history_sha256=write_history(seed_folder("quick", key, seed) / "history.csv", rows),
-            origin=ORIGIN,
-        )
-        log = Path("logs/quick") / key / f"seed={seed}.json"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(
-            to_json({"device_name": "a CPU", "images_per_second": 100.0, "seconds": 60.0})
-        )
-    recipe = {
-        **asdict(make_recipe()),
-        "batch_transforms": [{"target": "a.b", "arguments": {"p": 0.5}}],
-    }
-    run = Run(
-        scale="quick", key=key, group="tricks", model=model, trick=trick, tricks=(trick,),
-        recipe=recipe, num_parameters=1234, steps_per_epoch=4,
-        data={"train": "f" * 64}, seeds=results,
-    )  # fmt: skip
-    write_run(run, run_folder("quick", key))
-    scores = {
-        "test_accuracy": [0.3 + seed / 10 for seed in seeds],
-        "test_loss": [result.train_loss for result in results.values()],
-        "validation_accuracy": [result.validation_accuracy for result in results.values()],
-    }
-    columns = {name: {"values": values, "mean": None} for name, values in scores.items()}
-    return {
-        "seeds": list(seeds),
-        "model": model,
-        "num_parameters": 1234,
-        "reference": None,
-        **columns,
-    }
-
-
-def log(params: Params, variants: dict[str, Any]) -> Tracked:
-    metrics = {"scale": "quick", "variants": variants}
-    return track(params, list(variants), metrics, folder=REPORT)
-
-
-def logged(role: str = "variant") -> list[Any]:
-    """The runs of one kind, oldest name first."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=store.find_store().uri)
-    experiment = client.get_experiment_by_name("cifar-tricks/quick")
-    found = client.search_runs([experiment.experiment_id], f"tags.role = '{role}'")
-    return sorted(found, key=lambda run: str(run.info.run_name))
+from cifar_tricks.tracking.track import run_ids
 
 
 def history(run: Any, name: str) -> dict[int, float]:
@@ -157,10 +41,10 @@ def history(run: Any, name: str) -> dict[int, float]:
     return {point.step: point.value for point in client.get_metric_history(run.info.run_id, name)}
 
 
-def test_a_variant_is_one_run_with_one_run_per_seed(params: Params, root: Path) -> None:
+def test_a_variant_is_one_run_with_one_run_per_seed(params: Params, project: Path) -> None:
     done = log(params, {"model1-leaky_relu": write_variant("model1-leaky_relu")})
     assert (done.new, done.total) == (1, 1)
-    assert done.store == f"sqlite:///{root}/mlflow.db"
+    assert done.store == f"sqlite:///{project}/mlflow.db"
     (parent,), children = logged(), logged("seed")
     assert parent.info.run_name == "model1-leaky_relu"
     assert [run.info.run_name for run in children] == [
@@ -173,7 +57,7 @@ def test_a_variant_is_one_run_with_one_run_per_seed(params: Params, root: Path) 
 
 
 def test_tags_and_params_say_what_was_run(
-    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+    params: Params, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-goat")
     log(params, {"model2-adam": write_variant("model2-adam")})
@@ -196,7 +80,7 @@ def test_tags_and_params_say_what_was_run(
     ) in (40, 64)
 
 
-def test_the_stage_of_every_variant_is_the_pipelines(params: Params, root: Path) -> None:
+def test_the_stage_of_every_variant_is_the_pipelines(params: Params, project: Path) -> None:
     for variant in variants(params).values():
         write_variant(variant.key)
         run = replace(
@@ -206,7 +90,7 @@ def test_the_stage_of_every_variant_is_the_pipelines(params: Params, root: Path)
         assert run_tags(run, {})["dvc.stage"] == stage_name(variant)
 
 
-def test_an_older_view_of_the_run_table_is_replaced(params: Params, root: Path) -> None:
+def test_an_older_view_of_the_run_table_is_replaced(params: Params, project: Path) -> None:
     from mlflow import MlflowClient
 
     scores = {"model1-adam": write_variant("model1-adam", seeds=[0])}
@@ -221,7 +105,7 @@ def test_an_older_view_of_the_run_table_is_replaced(params: Params, root: Path) 
     assert tags["mlflow.note.content"] == "a note of the user"
 
 
-def test_a_variant_has_the_means_of_its_seeds(params: Params, root: Path) -> None:
+def test_a_variant_has_the_means_of_its_seeds(params: Params, project: Path) -> None:
     log(params, {"model1-adam": write_variant("model1-adam")})
     (parent,), children = logged(), logged("seed")
     assert parent.data.metrics["num_seeds"] == 2
@@ -237,7 +121,7 @@ def test_a_variant_has_the_means_of_its_seeds(params: Params, root: Path) -> Non
 
 
 def test_curves_are_by_step_and_their_mean_ends_with_the_first_seed(
-    params: Params, root: Path
+    params: Params, project: Path
 ) -> None:
     log(params, {"model1-adam": write_variant("model1-adam")})
     (parent,), (first, second) = logged(), logged("seed")
@@ -247,14 +131,14 @@ def test_curves_are_by_step_and_their_mean_ends_with_the_first_seed(
     assert history(parent, "curves/train_accuracy") == pytest.approx({2: 0.1, 4: 0.1})
 
 
-def test_one_seed_has_no_standard_deviation(params: Params, root: Path) -> None:
+def test_one_seed_has_no_standard_deviation(params: Params, project: Path) -> None:
     log(params, {"model1-adam": write_variant("model1-adam", seeds=[3])})
     (parent,) = logged()
     assert parent.data.metrics["test_accuracy"] == pytest.approx(0.6)
     assert not [name for name in parent.data.metrics if name.startswith("std/")]
 
 
-def test_nothing_is_averaged_over_a_diverged_seed(params: Params, root: Path) -> None:
+def test_nothing_is_averaged_over_a_diverged_seed(params: Params, project: Path) -> None:
     log(params, {"model1-adam": write_variant("model1-adam", diverged=1)})
     (parent,), (sound, lost) = logged(), logged("seed")
     assert [run.info.status for run in (parent, sound, lost)] == ["FAILED", "FINISHED", "FAILED"]
@@ -267,13 +151,13 @@ def test_nothing_is_averaged_over_a_diverged_seed(params: Params, root: Path) ->
     assert history(lost, "curves/validation_loss").keys() == {2}
 
 
-def test_files_of_a_run_and_no_other_are_kept_with_it(params: Params, root: Path) -> None:
+def test_files_of_a_run_and_no_other_are_kept_with_it(params: Params, project: Path) -> None:
     (REPORT / "figures").mkdir(parents=True)
     names = ["curves-model1-augment.png", "curves-model1-augment_online.png", "overview.png"]
     for name in names:
         (REPORT / "figures" / name).write_bytes(b"png")
     log(params, {"model1-augment": write_variant("model1-augment", seeds=[0])})
-    files = {str(path.relative_to(root / "mlartifacts")) for path in root.rglob("*.*")
+    files = {str(path.relative_to(project / "mlartifacts")) for path in project.rglob("*.*")
              if path.is_file() and "mlartifacts" in path.parts}  # fmt: skip
     assert {re.sub(r"^\w+/", "", file) for file in files} == {
         "artifacts/run.json", "artifacts/history.csv", "artifacts/figures/curves-model1-augment.png"
@@ -281,7 +165,7 @@ def test_files_of_a_run_and_no_other_are_kept_with_it(params: Params, root: Path
 
 
 def test_logging_twice_adds_nothing_but_another_experiment_does(
-    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch
+    params: Params, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = {
         "model1-adam": write_variant("model1-adam"),
@@ -305,7 +189,11 @@ def test_logging_twice_adds_nothing_but_another_experiment_does(
     ids=["interrupted", "killed without a word"],
 )
 def test_what_an_interrupted_process_left_is_replaced(
-    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
+    params: Params,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: str,
 ) -> None:
     variants = {"model1-adam": write_variant("model1-adam")}
 
@@ -323,7 +211,7 @@ def test_what_an_interrupted_process_left_is_replaced(
     assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
 
 
-def test_a_deleted_run_is_logged_anew(params: Params, root: Path) -> None:
+def test_a_deleted_run_is_logged_anew(params: Params, project: Path) -> None:
     from mlflow import MlflowClient
 
     variants = {"model1-adam": write_variant("model1-adam")}
@@ -335,31 +223,33 @@ def test_a_deleted_run_is_logged_anew(params: Params, root: Path) -> None:
     assert log(params, variants).new == 0
 
 
-def test_run_ids_are_those_of_the_latest_runs(params: Params, root: Path) -> None:
+def test_run_ids_are_those_of_the_latest_runs(params: Params, project: Path) -> None:
     assert run_ids("quick", ["model1-adam"]) == ("", {})
     log(params, {"model1-adam": write_variant("model1-adam")})
     experiment, found = run_ids("quick", ["model1-adam", "model1-none"])
     assert experiment and found == {"model1-adam": logged()[0].info.run_id}
 
 
-def _process(root: str, barrier: Barrier, results: Any, params: Params, variants: Any) -> None:
-    os.chdir(root)
+def _process(project: str, barrier: Barrier, results: Any, params: Params, variants: Any) -> None:
+    os.chdir(project)
     barrier.wait(60)
     results.put(log(params, variants).new)
 
 
 @pytest.mark.fault("store")
 def test_eight_processes_open_a_fresh_store_at_once(
-    params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
+    params: Params, bare_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bare / "mlflow.db.new").write_bytes(b"left by a process that was killed while opening it")
+    (bare_project / "mlflow.db.new").write_bytes(
+        b"left by a process that was killed while opening it"
+    )
     variants = {key: write_variant(key) for key in ("model1-adam", "model2-adam")}
     # Real processes, forked from a fresh one that has done the slow imports.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "test_tracking"])
     barrier, results = context.Barrier(8), context.Queue()
-    arguments = (str(bare), barrier, results, params, variants)
+    arguments = (str(bare_project), barrier, results, params, variants)
     processes = [context.Process(target=_process, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
@@ -372,7 +262,7 @@ def test_eight_processes_open_a_fresh_store_at_once(
 
 
 @pytest.fixture
-def held(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def held(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another program is writing to the database."""
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect("mlflow.db", isolation_level=None)) as connection:
@@ -380,29 +270,21 @@ def held(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def told(params: Params, variants: dict[str, Any]) -> str:
-    with pytest.raises(UserError) as error:
-        log(params, variants)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
 @pytest.mark.fault("store")
-def test_a_locked_store_is_told_in_one_line(params: Params, root: Path, held: None) -> None:
+def test_a_locked_store_is_told_in_one_line(params: Params, project: Path, held: None) -> None:
     message = told(params, {"model1-adam": write_variant("model1-adam")})
-    assert f"sqlite:///{root}/mlflow.db" in message and "locked" in message
+    assert f"sqlite:///{project}/mlflow.db" in message and "locked" in message
 
 
 @pytest.mark.fault("store")
-def test_a_damaged_store_is_told_in_one_line(params: Params, bare: Path) -> None:
-    (bare / "mlflow.db").write_bytes(b"no database " * 100)
+def test_a_damaged_store_is_told_in_one_line(params: Params, bare_project: Path) -> None:
+    (bare_project / "mlflow.db").write_bytes(b"no database " * 100)
     assert "not a database" in told(params, {"model1-adam": write_variant("model1-adam")})
 
 
 @pytest.mark.fault("store")
 def test_a_server_that_is_down_is_told_in_one_line_without_its_password(
-    params: Params, bare: Path, monkeypatch: pytest.MonkeyPatch
+    params: Params, bare_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -411,7 +293,7 @@ def test_a_server_that_is_down_is_told_in_one_line_without_its_password(
 
 
 def test_missing_and_damaged_files_are_told_before_anything_is_logged(
-    params: Params, root: Path
+    params: Params, project: Path
 ) -> None:
     scores = write_variant("model1-adam")
     with pytest.raises(UserError, match=r"runs/quick/model1-none/run\.json is missing"):
@@ -427,7 +309,7 @@ def test_missing_and_damaged_files_are_told_before_anything_is_logged(
         log(params, {"model1-adam": scores})
 
 
-def test_a_run_without_notes_is_logged(params: Params, root: Path) -> None:
+def test_a_run_without_notes_is_logged(params: Params, project: Path) -> None:
     scores = write_variant("model1-adam")
     shutil.rmtree("logs")
     log(params, {"model1-adam": scores})

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from helpers.project import ROOT
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn

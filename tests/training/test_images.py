@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, make_images, make_recipe
+from helpers.recipes import CPU, make_recipe
+from helpers.synthetic_images import make_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CPU, make_recipe
+from helpers.recipes import CPU, all_tricks, assert_same, make_recipe
 
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import Interrupted
@@ -16,7 +16,6 @@ from cifar_tricks.training.images import make_training_data
 from cifar_tricks.training.loop import Fitted, Task, fit
 from cifar_tricks.training.progress import Progress, stops_early
 from cifar_tricks.training.recipe import Recipe
-from cifar_tricks.tricks import load_trick, trick_names
 
 
 def train(
@@ -31,23 +30,6 @@ def train(
     data = make_training_data(arrays, copies, recipe, seed=seed, device=CPU)
     task = Task(seed=seed, data=data, checkpoint=checkpoint)
     return next(fit(recipe, [task], device=CPU, **arguments))[1]  # type: ignore[arg-type]
-
-
-def all_tricks() -> dict[str, Recipe]:
-    """The tiny recipe with each trick, and with some at once."""
-    recipe = make_recipe()
-    recipes = {name: load_trick(name)().apply(recipe) for name in trick_names()}
-    several = recipe
-    for name in ("augment_online", "dropout", "adam", "batch_norm"):
-        several = load_trick(name)().apply(several)
-    return {**recipes, "several": several}
-
-
-def assert_same(first: Fitted, second: Fitted) -> None:
-    assert first.progress == second.progress
-    assert (first.train, first.validation) == (second.train, second.validation)
-    for name, weights in first.weights.items():
-        assert torch.equal(weights, second.weights[name])
 
 
 # Validation loss and accuracy after the last step, and the best step; a refactor keeps them.
@@ -183,14 +165,10 @@ def test_divergence_ends_the_training_at_the_next_validation(arrays: Arrays) -> 
     assert all(torch.isfinite(weights).all() for weights in fitted.weights.values())
 
 
-def freeze(progress: float) -> float:
-    return 0.0
-
-
 def test_a_schedule_scales_the_learning_rate(arrays: Arrays) -> None:
     """With a factor of zero no weight moves."""
     recipe = make_recipe(num_epochs=1)
-    frozen = train(replace(recipe, schedule=Call("test_training.freeze")), arrays)
+    frozen = train(replace(recipe, schedule=Call("helpers.recipes.freeze")), arrays)
     moved = train(recipe, arrays)
     assert len(set(frozen.progress.validation_losses)) == 1
     assert len(set(moved.progress.validation_losses)) == 2
@@ -229,13 +207,7 @@ def test_no_step_waits_for_the_host(arrays: Arrays, monkeypatch: pytest.MonkeyPa
     assert counts[-1] > counts[-2]
 
 
-def smear(
-    images: torch.Tensor, labels: torch.Tensor, *, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return images, torch.nn.functional.one_hot(labels, 10) * 0.9 + 0.01
-
-
 def test_a_batch_transform_may_return_class_probabilities(arrays: Arrays) -> None:
     """As mixup does."""
-    recipe = make_recipe(batch_transforms=(Call("test_training.smear"),), num_epochs=1)
+    recipe = make_recipe(batch_transforms=(Call("helpers.recipes.smear"),), num_epochs=1)
     assert train(recipe, arrays).progress.step == 12

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import CPU, ROOT, make_recipe
+from helpers.project import ROOT
+from helpers.recipes import CPU, make_recipe
 from torch import nn
 
 from cifar_tricks.exercises.net_layers import net_layers

@@ -8,106 +8,73 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CPU, ROOT, make_recipe
-from tape import EagerStream, TapeStream
-from test_training import all_tricks, assert_same
+from helpers.project import ROOT
+from helpers.recipes import (
+    CPU,
+    all_recipes,
+    all_tricks,
+    assert_same,
+    make_recipe,
+    train_all,
+)
+from helpers.tape import EagerStream, TapeStream
 
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import Interrupted
 from cifar_tricks.training.call import Call
-from cifar_tricks.training.checkpoint import Checkpoint
 from cifar_tricks.training.images import make_training_data
-from cifar_tricks.training.loop import Fitted, Task, fit
 from cifar_tricks.training.recipe import Recipe
 from cifar_tricks.training.streams import Stream
 from cifar_tricks.training.trainer import STEPS_BEFORE_RECORDING, Trainer
 
 
-def half(progress: float) -> float:
-    return 1 - progress / 2
-
-
-def recipes() -> dict[str, Recipe]:
-    """All tricks, and what a recorded step could get wrong beyond them."""
-    recipe = make_recipe()
-    momentum = Call("torch.optim.SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3})
-    return {
-        **all_tricks(),
-        "schedule": replace(recipe, schedule=Call("test_streams.half")),
-        "momentum": replace(recipe, optimizer=momentum, schedule=Call("test_streams.half")),
-        "bf16": replace(all_tricks()["several"], precision="bf16"),
-    }
-
-
-def train(
-    recipe: Recipe,
-    arrays: Arrays,
-    seeds: tuple[int, ...],
-    *,
-    open_stream: Callable[[torch.device], Stream] = lambda device: Stream(),
-    folder: Path | None = None,
-    **arguments: object,
-) -> dict[int, Fitted]:
-    copies = arrays if recipe.copies else None
-    tasks = [
-        Task(
-            seed=seed,
-            data=make_training_data(arrays, copies, recipe, seed=seed, device=CPU),
-            checkpoint=Checkpoint(path=folder / f"{seed}.safetensors") if folder else None,
-        )
-        for seed in seeds
-    ]
-    results = fit(recipe, tasks, device=CPU, open_stream=open_stream, **arguments)  # type: ignore[arg-type]
-    return {task.seed: fitted for task, fitted in results}
-
-
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", all_recipes())
 def test_seeds_at_once_give_the_bytes_of_each_alone(name: str, arrays: Arrays) -> None:
-    recipe = recipes()[name]
-    together = train(recipe, arrays, (0, 1, 2))
+    recipe = all_recipes()[name]
+    together = train_all(recipe, arrays, (0, 1, 2))
     for seed, fitted in together.items():
-        assert_same(fitted, train(recipe, arrays, (seed,))[seed])
+        assert_same(fitted, train_all(recipe, arrays, (seed,))[seed])
 
 
 def test_each_seed_stops_early_by_itself_and_is_yielded_then(arrays: Arrays) -> None:
     recipe = replace(all_tricks()["batch_norm"], num_epochs=40)
-    together = train(recipe, arrays, (0, 1, 2, 3))
+    together = train_all(recipe, arrays, (0, 1, 2, 3))
     steps = [fitted.progress.step for fitted in together.values()]
     assert all(fitted.progress.stopped for fitted in together.values())
     assert steps == sorted(steps) and len(set(steps)) > 1
     for seed, fitted in together.items():
-        assert_same(fitted, train(recipe, arrays, (seed,))[seed])
+        assert_same(fitted, train_all(recipe, arrays, (seed,))[seed])
 
 
 @pytest.mark.fault("diverge")
 def test_a_diverging_seed_leaves_the_others_alone(arrays: Arrays) -> None:
     """All diverge here, but at the same validation each by itself; the rest of the loop goes on."""
     wild = make_recipe(optimizer=Call("torch.optim.SGD", {"lr": 1e6}))
-    together = train(wild, arrays, (0, 1))
+    together = train_all(wild, arrays, (0, 1))
     assert all(fitted.progress.diverged for fitted in together.values())
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", all_recipes())
 def test_a_replayed_step_does_what_the_step_does(name: str, arrays: Arrays) -> None:
-    recipe = recipes()[name]
+    recipe = all_recipes()[name]
     streams: list[TapeStream] = []
 
     def open_stream(device: torch.device) -> Stream:
         streams.append(TapeStream(device))
         return streams[-1]
 
-    replayed = train(recipe, arrays, (0, 1), open_stream=open_stream)
-    stepwise = train(recipe, arrays, (0, 1), open_stream=EagerStream)
+    replayed = train_all(recipe, arrays, (0, 1), open_stream=open_stream)
+    stepwise = train_all(recipe, arrays, (0, 1), open_stream=EagerStream)
     for seed in (0, 1):
         assert_same(replayed[seed], stepwise[seed])
     assert all(stream.tape.calls for stream in streams)
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", all_recipes())
 def test_what_a_replay_needs_changes_a_training_by_rounding_only(name: str, arrays: Arrays) -> None:
-    recipe = replace(recipes()[name], num_epochs=1)
-    expected = train(recipe, arrays, (0,))[0].progress.validation_losses
-    found = train(recipe, arrays, (0,), open_stream=EagerStream)[0].progress.validation_losses
+    recipe = replace(all_recipes()[name], num_epochs=1)
+    expected = train_all(recipe, arrays, (0,))[0].progress.validation_losses
+    found = train_all(recipe, arrays, (0,), open_stream=EagerStream)[0].progress.validation_losses
     assert found == pytest.approx(expected, rel=2e-2 if recipe.precision == "bf16" else 1e-3)
 
 
@@ -116,11 +83,11 @@ def test_what_a_replay_needs_changes_a_training_by_rounding_only(name: str, arra
 def test_seeds_at_once_are_resumed_to_the_same_bytes(
     name: str, open_stream: Callable[[torch.device], Stream], arrays: Arrays, tmp_path: Path
 ) -> None:
-    recipe = recipes()[name]
+    recipe = all_recipes()[name]
     for last in (2, 7, 20):
         done: list[int] = []
         with pytest.raises(Interrupted):
-            train(
+            train_all(
                 recipe,
                 arrays,
                 (0, 1),
@@ -129,27 +96,27 @@ def test_seeds_at_once_are_resumed_to_the_same_bytes(
                 on_step=lambda seed, progress, done=done: done.append(progress.step),
                 should_stop=lambda done=done, last=last: max(done, default=0) >= last,
             )
-    resumed = train(recipe, arrays, (0, 1), folder=tmp_path, open_stream=open_stream)
-    for seed, fitted in train(recipe, arrays, (0, 1), open_stream=open_stream).items():
+    resumed = train_all(recipe, arrays, (0, 1), folder=tmp_path, open_stream=open_stream)
+    for seed, fitted in train_all(recipe, arrays, (0, 1), open_stream=open_stream).items():
         assert_same(resumed[seed], fitted)
 
 
 def test_an_optimizer_that_needs_the_host_is_not_recorded(arrays: Arrays) -> None:
     recipe = make_recipe(optimizer=Call("torch.optim.RMSprop", {"lr": 1e-3}), num_epochs=1)
     stream = TapeStream(CPU)
-    replayed = train(recipe, arrays, (0,), open_stream=lambda device: stream)
+    replayed = train_all(recipe, arrays, (0,), open_stream=lambda device: stream)
     assert not stream.tape.calls
-    assert_same(replayed[0], train(recipe, arrays, (0,))[0])
+    assert_same(replayed[0], train_all(recipe, arrays, (0,))[0])
 
 
 def test_a_training_does_not_import_the_compiler() -> None:
     """It is a third of what a short training costs."""
     program = (
         "import sys; sys.path[:0] = ['tests', 'src']\n"
-        "from conftest import CPU, make_images\n"
-        "from test_streams import recipes, train\n"
+        "from helpers.recipes import all_recipes, train_all\n"
+        "from helpers.synthetic_images import make_images\n"
         "for name in ('several', 'momentum'):\n"
-        "    train(recipes()[name], make_images(300), (0,))\n"
+        "    train_all(all_recipes()[name], make_images(300), (0,))\n"
         "assert 'torch.optim.adam' in sys.modules\n"
         "assert 'torch._dynamo' not in sys.modules\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import CPU
+from helpers.recipes import CPU
 from torch.nn import functional as F
 
 from cifar_tricks.base.arrays import Arrays

@@ -20,7 +20,7 @@ from cifar_tricks.training.streams import Stream, open_stream
 from cifar_tricks.training.trainer import Trainer
 
 # Raised when a change lets the same recipe, seed and data end in other numbers (the golden losses
-# of tests/test_training.py tell): results of different engines are not compared, see
+# of tests/training/test_loop.py tell): results of different engines are not compared, see
 # runs/records.py.
 ENGINE = 1
 # A saved state costs about as much as a few steps; any step can be resumed from.

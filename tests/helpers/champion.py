@@ -1,0 +1,53 @@
+"""A study of two trained variants and its champion."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.project import ROOT
+from helpers.synthetic_images import write_data
+from helpers.workplace import small_params
+
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.runs.train import train_variant
+
+FOLDER = Path("reports/quick/champion")
+
+
+def run_stage(name: str, *options: str) -> None:
+    command = [sys.executable, f"stages/{name}.py", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants trained with two seeds, scored, and the champion chosen."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in ("stages", "src"):
+        shutil.copytree(ROOT / name, root / name)
+    text = small_params((ROOT / "params.yaml").read_text())
+    (root / "params.yaml").write_text(text.replace("seeds: [0]", "seeds: [0, 5]", 1))
+    write_data(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("DVC_ROOT", raising=False)
+        for key in ("model1-baseline", "improve-best"):
+            run_stage("augment")
+            train_variant(load_params(), key)
+        run_stage("evaluate", "--partial")
+        run_stage("champion")
+    return root
+
+
+@pytest.fixture
+def trained_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it; the current folder."""
+    folder = tmp_path / "a folder ü"
+    shutil.copytree(trained, folder)
+    monkeypatch.chdir(folder)
+    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder
