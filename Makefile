@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help doctor review setup setup-dev repro share page test test-slow test-walk test-faults verify reproduce-check lint ui \
+.PHONY: help doctor review setup setup-dev repro share page test test-cluster test-slow test-walk test-faults verify reproduce-check lint ui \
 	predict experiments bench bench-transfer audit readme lock clean
 
 JOBS ?= auto
@@ -11,7 +11,7 @@ PY := .venv/bin/python
 
 # The user's values reach the recipes through the environment, as they are: no $, quote or space in
 # a file's name means anything to make or to the shell.
-$(foreach name,BASE ENGINE ENGINE_ADDRESS GPUS IMAGE JOBS KEYS PORT PYTHON SBATCH SEEDS TORCH TORCH_INDEX,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,BASE ENGINE ENGINE_ADDRESS EXTRAS GPUS IMAGE JOBS KEYS PORT PYTHON SBATCH SEEDS TORCH TORCH_INDEX,$(eval override export $(name) := $$(value $(name))))
 export PYTHONPATH := $(CURDIR)/src
 # What an outer tool set for a Python of its own.
 unexport PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONEXECUTABLE
@@ -31,9 +31,9 @@ DOOR = @if $(PY) -c '' 2>/dev/null; then exec $(PY) -m cifar_tricks $(1); fi; \
 	exec "$$python" -m cifar_tricks $(1); done; \
 	echo "error: Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 2
 
-SETUP = setup --torch "$$TORCH" --torch-index "$$TORCH_INDEX"
+SETUP = setup --torch "$$TORCH" --torch-index "$$TORCH_INDEX" --extras "$$EXTRAS"
 # It looks whether .venv is what the locks say.
-setup: ## make or renew .venv: what requirements.lock pins (TORCH=cpu: without CUDA)
+setup: ## make or renew .venv from the locks (TORCH=cpu: without CUDA; EXTRAS="ray postgres")
 	$(call DOOR,$(SETUP))
 
 setup-dev: ## likewise, with what tests and linting need
@@ -55,6 +55,9 @@ page: setup ## the report of what is trained or on record so far; trains nothing
 
 test: setup-dev ## the test suite, without network
 	$(PY) -m pytest
+
+test-cluster: setup-dev ## servers and nodes of a cluster on this machine; EXTRAS="ray postgres" first
+	$(PY) -m pytest -m cluster -n 0
 
 test-slow: setup-dev ## the heavy checks
 	$(PY) -m pytest -m slow
@@ -111,6 +114,8 @@ lock: setup ## renew the lock files from pyproject.toml
 	$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
+	for group in postgres ray; do $(COMPILE) --group $$group -c requirements.lock -c requirements-dev.lock \
+		-o requirements-$$group.lock || exit; done
 
 clean: ## remove runs, logs and downloaded data (DVC's cache and the reports stay)
 	rm -rf data runs logs resume

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         "commands.setup.set_up",
         [
             ("--dev", {"action": "store_true", "help": "with what tests and linting need"}),
+            ("--extras", {"default": "", "help": "optional parts: postgres, ray"}),
             ("--torch", {"default": "", "help": "cpu: without CUDA; lock: as the lock pins it"}),
             ("--torch-index", {"default": CPU_INDEX, "help": "where builds without CUDA are"}),
         ],

@@ -84,12 +84,21 @@ def lock(*wheels: Path) -> str:
     return "".join(lines)
 
 
+PACKAGES = (
+    ("tool", "1.0"),
+    ("tester", "2.0"),
+    ("torch", "3.0"),
+    ("triton", "4.0"),
+    ("driver", "5.0"),
+)
+
+
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
     """A folder laid out as an index, and its wheels."""
     folder = tmp_path_factory.mktemp("index")
     found = {name: packed(folder / "simple", name) for name in ("pip", "uv")}
-    for name, version in (("tool", "1.0"), ("tester", "2.0"), ("torch", "3.0"), ("triton", "4.0")):
+    for name, version in PACKAGES:
         files = {f"{name}.py": b"KIND = 'from the lock'\n\n\ndef main():\n    print('runs')\n"}
         if name == "tool":
             files["tool-1.0.dist-info/entry_points.txt"] = b"[console_scripts]\ntool = tool:main\n"
@@ -125,6 +134,7 @@ class Project:
             "-bootstrap": ("pip", "uv"),
             "": ("tool", "torch", "triton"),
             "-dev": ("tester",),
+            "-postgres": ("driver",),
         }
         for kind, names in locks.items():
             path = folder / f"requirements{kind}.lock"
@@ -187,9 +197,10 @@ def test_setup_notices_what_no_longer_runs(project: Project, tmp_path: Path) -> 
     before = stamp.stat().st_mtime_ns
     assert project.make("setup") == "" and stamp.stat().st_mtime_ns == before
     # What tests need comes on top, and stays when the rest is asked for.
-    project.make("setup-dev")
+    assert "No module named 'driver'" in project.python("import driver")
+    project.make("setup-dev", EXTRAS="postgres")
     project.make("setup")
-    assert project.python("import tester") == ""
+    assert project.python("import tester, driver") == ""
     # The folder gets another name.
     project.folder = project.folder.rename(tmp_path / "moved ö")
     assert project.tool() == "runs\n"
@@ -248,6 +259,8 @@ def test_mistakes_end_before_anything_is_made(project: Project) -> None:
     assert project.make("setup", "PYTHON=/bin/false", code=2).startswith(
         "error: Python 3.11 or newer is needed; PYTHON=... names one"
     )
+    told = project.make("setup", EXTRAS="postgres rya", code=2)
+    assert told.startswith("error: EXTRAS = rya: valid: postgres, ray\n")
     (project.folder / ".venv").mkdir()
     (project.folder / ".venv/mine.txt").write_text("mine")
     assert "is no Python environment: move it away" in project.make("setup", code=2)

@@ -327,6 +327,7 @@ def test_only_few_modules_import_mlflow() -> None:
     assert named == {
         "doctor/tracking.py",
         "tracking/client.py",
+        "tracking/experiment.py",
         "tracking/mlflow_store.py",
         "tracking/registry.py",
         "tracking/serving.py",

@@ -29,16 +29,19 @@ PYTHON = VENV / "bin/python"
 UV_PIP = (str(PYTHON), "-m", "uv", "pip")
 STAMP = VENV / "installed"
 BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
+# Groups of pyproject.toml that most do without, each with a lock of its own.
+EXTRAS = {name: f"requirements-{name}.lock" for name in ("postgres", "ray")}
 # Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
 RELOCATABLE = "relocatable = true\n"
 _RESTARTED = "CIFAR_TRICKS_RESTARTED"
 
 
-def set_up(dev: bool, torch: str, torch_index: str) -> int:
+def set_up(dev: bool, torch: str, torch_index: str, extras: str = "") -> int:
     """Makes ``.venv`` what the locks say; quick where it is.
 
     Args:
         dev: with what tests and linting need too; what has them keeps them.
+        extras: optional parts, separated by spaces: keys of EXTRAS; likewise kept.
         torch: cpu for PyTorch without CUDA, lock for the one that requirements.lock pins; "" for
             the kind that is there, at first the latter.
         torch_index: where the builds without CUDA are.
@@ -51,16 +54,22 @@ def set_up(dev: bool, torch: str, torch_index: str) -> int:
     """
     if torch not in ("", "cpu", "lock"):
         raise UserError(f"TORCH = {torch}: valid: cpu, lock")
+    for name in extras.split():
+        if name not in EXTRAS:
+            raise UserError(f"EXTRAS = {name}: valid: {', '.join(EXTRAS)}")
     sound = is_sound()
     if not sound:
         _make()
     if not sound or not _is_own_interpreter():
         options = ["--torch", torch, "--torch-index", torch_index, *(["--dev"] if dev else [])]
+        options += ["--extras", extras]
         command = [str(PYTHON), "-m", "cifar_tricks", "setup", *options]
         return subprocess.run(command, env=_environment()).returncode
     stamp = _read_stamp()
     kind = torch or stamp.get("torch", "lock")
-    locks = [BOOTSTRAP, LOCK, *([DEV_LOCK] if dev or DEV_LOCK in stamp.get("locks", {}) else [])]
+    asked = [EXTRAS[name] for name in extras.split()] + [DEV_LOCK] * dev
+    kept = {*asked, *stamp.get("locks", {})}
+    locks = [BOOTSTRAP, LOCK, *(name for name in (DEV_LOCK, *EXTRAS.values()) if name in kept)]
     wanted = {
         "place": str(VENV),
         "platform": sysconfig.get_platform(),

@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cifar_tricks.base.errors import Interrupted
+from cifar_tricks.tracking.experiment import Experiment, open_experiment
 from cifar_tricks.tracking.interrupted import ROLE as INTERRUPTED
 from cifar_tricks.tracking.logged_run import LoggedRun
-from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
-from cifar_tricks.tracking.run_table import EXPERIMENT_TAGS, VIEW_TAG, experiment_name
+from cifar_tricks.tracking.mlflow_store import open_store, told_in_one_line
+from cifar_tricks.tracking.sharing import (
+    has_turns,
+    is_being_logged,
+    lock,
+    logger_tags,
+)
 from cifar_tricks.tracking.store import Store, find_store
 from cifar_tricks.tracking.store_file import ENDED, has_files
 
@@ -37,14 +43,14 @@ def logging_session(scale: str) -> Iterator[Callable[[LoggedRun], bool]]:
     """
     store = find_store()
     with told_in_one_line(store), _told_to_end():
-        lock = store.lock()
-        with lock:
+        turn = lock(store)
+        with turn:
             client = open_store(store)
-            experiment = _experiment(client, scale, store)
+            experiment = open_experiment(client, scale, store)
 
         def log_once(record: LoggedRun) -> bool:
             # Per variant, so that experiments that run at the same time take turns.
-            with lock:
+            with turn:
                 return _log_once(store, client, experiment, record)
 
         yield log_once
@@ -64,33 +70,17 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _experiment(client: MlflowClient, scale: str, store: Store) -> str:
-    found = client.get_experiment_by_name(experiment_name(scale))
-    here = store.artifacts.as_uri() if store.artifacts else None
-    if found is not None:
-        place = found.artifact_location
-        if here and place != here and place.startswith(("file:", "/")):
-            raise StoreFailed(
-                f"MLflow at {store.name}: the files of {found.name} go to {place}, not to this "
-                "project; an `mlflow server` on the database keeps them for several projects"
-            )
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        if found.tags.get(VIEW_TAG) != EXPERIMENT_TAGS[VIEW_TAG]:
-            client.set_experiment_tag(found.experiment_id, VIEW_TAG, EXPERIMENT_TAGS[VIEW_TAG])
-        return found.experiment_id
-    # Without a location MLflow would use the current folder.
-    return client.create_experiment(experiment_name(scale), here, EXPERIMENT_TAGS)
-
-
-def _log_once(store: Store, client: MlflowClient, experiment: str, record: LoggedRun) -> bool:
+def _log_once(store: Store, client: MlflowClient, place: Experiment, record: LoggedRun) -> bool:
     """Logs the record unless it is there; replaces what an interrupted process left unfinished."""
     found: list[Run] = []
+    experiment = place.number
     state = record.tags.get("state")
     for identity in record.identities:
         found = client.search_runs([experiment], f"tags.identity = '{identity}'")
         for run in found:
             if state or (run.info.status in ENDED and has_files(store, run.info.run_id)):
+                return False
+            if not has_turns(store) and is_being_logged(run):
                 return False
     for run in found:
         where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
@@ -98,26 +88,59 @@ def _log_once(store: Store, client: MlflowClient, experiment: str, record: Logge
     _delete(client, found)
     if state:
         _delete(client, client.search_runs([experiment], f"tags.state = '{state}'"))
-        run_id = _begin(client, experiment, record, {"role": INTERRUPTED})
+        run_id = _begin(client, place, record, {"role": INTERRUPTED})
         client.set_terminated(run_id, "KILLED", end_time=_milliseconds(record)[1])
         return True
+    if not _log_with_children(store, client, place, record):
+        return False
+    # It was interrupted once, and is complete now.
+    where = f"tags.role = '{INTERRUPTED}' and tags.variant = '{record.tags['variant']}'"
+    _delete(client, client.search_runs([experiment], where))
+    return True
+
+
+def _log_with_children(
+    store: Store, client: MlflowClient, place: Experiment, record: LoggedRun
+) -> bool:
+    """Logs a variant and its seeds, unless another machine is found to do so at the same time."""
     begun: list[str] = []
     try:
-        begun.append(_begin(client, experiment, record, {"role": "variant"}))
-        for child in record.children:
+        tags = {"role": "variant"} | logger_tags()
+        begun.append(_begin(client, place, record, tags))
+        for child in record.children if _is_first(store, client, place, record, begun[0]) else ():
             tags = {"role": "seed", "mlflow.parentRunId": begun[0]}
-            begun.append(_begin(client, experiment, child, tags))
+            begun.append(_begin(client, place, child, tags))
             _end(client, begun[1], child)
             begun.pop()
+        if not _is_first(store, client, place, record, begun[0]):
+            where = f"tags.`mlflow.parentRunId` = '{begun[0]}'"
+            _delete(client, client.search_runs([place.number], where))
+            client.delete_run(begun[0])
+            return False
         _end(client, begun[0], record)  # last: a run that has ended is complete
     except (KeyboardInterrupt, Interrupted):
         for run_id in begun:
             client.set_terminated(run_id, "KILLED")
         raise
-    # It was interrupted once, and is complete now.
-    where = f"tags.role = '{INTERRUPTED}' and tags.variant = '{record.tags['variant']}'"
-    _delete(client, client.search_runs([experiment], where))
     return True
+
+
+def _is_first(
+    store: Store, client: MlflowClient, place: Experiment, record: LoggedRun, run_id: str
+) -> bool:
+    """Whether nobody else logs the same record, or this run comes before theirs.
+
+    Behind a server nobody can be kept out, so each begins its run, looks for others and takes back
+    its own where one has ended or has a smaller id; asked again before a run is made to end.
+    """
+    if has_turns(store):
+        return True
+    where = f"tags.identity = '{record.tags['identity']}' and tags.role = 'variant'"
+    others = [run for run in client.search_runs([place.number], where) if run.info.run_id != run_id]
+    return not any(
+        run.info.status in ENDED or (is_being_logged(run) and run.info.run_id < run_id)
+        for run in others
+    )
 
 
 def _delete(client: MlflowClient, runs: Iterable[Run]) -> None:
@@ -125,11 +148,11 @@ def _delete(client: MlflowClient, runs: Iterable[Run]) -> None:
         client.delete_run(run.info.run_id)
 
 
-def _begin(client: MlflowClient, experiment: str, record: LoggedRun, tags: dict[str, str]) -> str:
+def _begin(client: MlflowClient, place: Experiment, record: LoggedRun, tags: dict[str, str]) -> str:
     from mlflow.entities import Metric, Param
 
     start, end = _milliseconds(record)
-    run = client.create_run(experiment, start_time=start, tags=record.tags | tags)
+    run = client.create_run(place.number, start_time=start, tags=record.tags | tags)
     run_id: str = run.info.run_id
     points = {(name, 0): value for name, value in record.metrics.items()} | record.curves
     metrics = [Metric(n, round(v, DECIMALS), end, step) for (n, step), v in points.items()]
@@ -137,7 +160,7 @@ def _begin(client: MlflowClient, experiment: str, record: LoggedRun, tags: dict[
     client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params)
     for first in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics[first : first + METRICS_PER_BATCH])
-    for path, folder in record.files:
+    for path, folder in record.files if place.with_files else ():
         client.log_artifact(run_id, str(path), folder or None)
     return run_id
 

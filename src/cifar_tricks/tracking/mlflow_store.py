@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 # The packages of what a database or a server may need, where their modules have other names.
 PACKAGES = {
-    "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
     "mysql": "mysql-connector-python",
@@ -59,6 +58,13 @@ def told_in_one_line(store: Store) -> Iterator[None]:
         raise _failed(store, reason) from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise _failed(store, str(error)) from error
+    except ImportError as error:
+        module = (error.name or "").partition(".")[0]
+        package = PACKAGES.get(module, module)
+        install = f".venv/bin/uv pip install '{package}'" if package else ""
+        if module == "psycopg":
+            install = "make setup EXTRAS=postgres"
+        raise _failed(store, f"{error}{install and f'; install it: {install}'}") from error
 
 
 @cache
@@ -96,11 +102,6 @@ def open_store(store: Store) -> MlflowClient:
         return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
     except (TypeError, ValueError) as error:  # an option or variable that cannot be read
         raise _failed(store, str(error)) from error
-    except ImportError as error:
-        module = (error.name or "").partition(".")[0]
-        package = PACKAGES.get(module, module)
-        install = f"; install it: .venv/bin/uv pip install '{package}'" if package else ""
-        raise _failed(store, f"{error}{install}") from error
 
 
 def _make(store: Store) -> None:

@@ -19,6 +19,7 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.tracking.logged_run import make_record
 from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.tracking.run_table import experiment_name
+from cifar_tricks.tracking.sharing import is_elsewhere, lock
 from cifar_tricks.tracking.store import Store, find_store
 from cifar_tricks.tracking.store_file import has_files, registered_version
 from cifar_tricks.tracking.track import Tracked, track
@@ -64,11 +65,14 @@ def register(scale: str, folder: Path) -> str:
     known = registered_version(store, name, ALIAS, sha256)
     if known is not None and (known[1] or in_experiment):
         return known[0]
-    with told_in_one_line(store), store.lock():
+    with told_in_one_line(store), lock(store):
         client = open_store(store)
         found = _find(store, client, name, sha256)
         if found is None:
             run = _run_of(client, scale, about)
+            place = Path(client.get_run(run).info.artifact_uri).parents[1]
+            if store.file is None and is_elsewhere(str(place)):
+                return ""  # its files cannot be kept from here, which has been told
             found = _create(client, name, _log_model(client, run, folder), run, about, folder)
         # An experiment registers its net, but the champion is the study's.
         if not in_experiment or not _has_champion(client, name):
@@ -173,9 +177,10 @@ def _create(
     try:
         client.get_registered_model(name)
     except MlflowException:
-        client.create_registered_model(
-            name, description="The best small net of the study, chosen by validation accuracy."
-        )
+        with suppress(MlflowException):  # another machine has just done it
+            client.create_registered_model(
+                name, description="The best small net of the study, chosen by validation accuracy."
+            )
     shown = ("key", "seed", "test_accuracy", "validation_accuracy", "weights_sha256")
     created = client.create_model_version(
         name,

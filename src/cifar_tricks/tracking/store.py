@@ -79,10 +79,7 @@ class Store:
         return self.file is None or (self.file.exists() and self.file.stat().st_size > 0)
 
     def lock(self) -> FileLock:
-        """Held while opening and writing, so that processes take turns.
-
-        MLflow's first opening fails when several processes do it at once.
-        """
+        """Of this checkout, see :func:`cifar_tricks.tracking.sharing.lock`."""
         file = self.file or project_root() / "mlflow.db"
         file.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(file.with_name(file.name + ".lock"), timeout=LOCK_SECONDS)

@@ -50,7 +50,7 @@ def logged_identities(store: Store, scale: str) -> set[str]:
         Those of variants that ended and whose files are there, and of interrupted trainings;
         nothing where that cannot be told, such as on a server.
     """
-    if store.artifacts is None:
+    if store.file is None or store.artifacts is None:
         return set()
     place = store.artifacts.as_uri()
     rows = _select(
@@ -77,8 +77,10 @@ def registered_version(store: Store, name: str, alias: str, sha256: str) -> tupl
 
 
 def has_files(store: Store, run: str, folder: str = "") -> bool:
-    """Whether the files of a run are there; what a server keeps is taken for there."""
-    return store.artifacts is None or (store.artifacts / run / "artifacts" / folder).is_dir()
+    """Whether the files of a run are there; where others log too they are taken for there."""
+    if store.file is None or store.artifacts is None:
+        return True
+    return (store.artifacts / run / "artifacts" / folder).is_dir()
 
 
 def _select(store: Store, query: str, *values: str) -> list[tuple[str, ...]]:

@@ -19,6 +19,7 @@ from cifar_tricks.tracking.interrupted import interrupted
 from cifar_tricks.tracking.logged_run import make_record
 from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.tracking.run_table import experiment_name
+from cifar_tricks.tracking.sharing import lock
 from cifar_tricks.tracking.store import find_store
 from cifar_tricks.tracking.store_file import logged_identities
 from cifar_tricks.tracking.unsent import keep, waiting
@@ -130,7 +131,7 @@ def run_ids(scale: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
         UserError: the store cannot be reached.
     """
     store = find_store()
-    with told_in_one_line(store), store.lock():
+    with told_in_one_line(store), lock(store):
         client = open_store(store)
         experiment = client.get_experiment_by_name(experiment_name(scale))
         if experiment is None or experiment.lifecycle_stage != "active":
