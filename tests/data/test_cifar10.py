@@ -30,7 +30,7 @@ from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_membe
 from cifar_tricks.data.assets import Asset, Http, Source
 from cifar_tricks.data.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
 from cifar_tricks.data.cifar10_archives import decode
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 BATCH_IMAGES = 4
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]

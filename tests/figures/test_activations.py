@@ -20,8 +20,8 @@ from cifar_tricks.figures.pictures import ImageNetView, make_views
 from cifar_tricks.figures.views import Examples, Views
 from cifar_tricks.training.backbones import BACKBONES
 from cifar_tricks.training.call import Call
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.nets import ConvNet
+from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.recipe import NetSpec
 
 CPU = torch.device("cpu")

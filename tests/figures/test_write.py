@@ -31,7 +31,7 @@ from cifar_tricks.figures.write import (
 )
 from cifar_tricks.report.write import write_report
 from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, write_history, write_run
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 FOLDER = Path("reports/small")
 HOLES = {("model1-augment", 1)}

@@ -29,12 +29,6 @@ class Tape(TorchDispatchMode):
         self.calls.append((func, args, kwargs or {}, result))
         return result
 
-    @property
-    def names(self) -> list[str]:
-        """All operations that compute or copy something."""
-        names = [str(func) for func, *_ in self.calls if not func.is_view]
-        return [name for name in names if not name.startswith("profiler.")]
-
     @torch.no_grad()
     def replay(self) -> None:
         """Runs all of it again, each result where it was."""
@@ -48,6 +42,25 @@ class Tape(TorchDispatchMode):
                         old.copy_(new)
 
 
+class Operations(TorchDispatchMode):
+    """Names what runs in its ``with`` block and would be a kernel on a GPU.
+
+    It keeps no tensor: what a tape holds of a step, a gradient above all, has to be copied where it
+    would be taken as it is.
+    """
+
+    NO_KERNEL = ("profiler.", "aten._unsafe_view", "aten.new_empty", "aten.empty")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not func.is_view and not str(func).startswith(self.NO_KERNEL):
+            self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
 class TapeStream(Stream):
     """Replays steps as a GPU does."""
 
@@ -56,7 +69,7 @@ class TapeStream(Stream):
     def __init__(self, device: torch.device) -> None:
         self.tape = Tape()
 
-    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
+    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step | None:
         # Recording on a tape runs the step, which recording a CUDA graph does not.
         with self.tape:
             step()

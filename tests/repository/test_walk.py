@@ -28,7 +28,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 pytestmark = pytest.mark.walk
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.training.images import Images, Normalisation, make_training_data, split_indices
+from cifar_tricks.training.images import make_training_data, split_indices
+from cifar_tricks.training.normalisation import Normalisation
 
 
 @settings(max_examples=50, deadline=None)
@@ -59,17 +60,16 @@ def test_normalisation_is_that_of_the_training_split_without_copies() -> None:
     pixels = arrays["images"][rows.numpy()].astype(np.float64)
     assert data.normalisation.mean == pytest.approx(pixels.mean((0, 2, 3)))
     assert data.normalisation.std == pytest.approx(pixels.std((0, 2, 3)))
-    originals = Images(pixels=data.train.pixels[:100], labels=data.train.labels[:100])
-    batch, _ = originals.batch(torch.arange(100))
+    batch, _ = data.train.batch(data.train.rows[:100])
     normalised = data.normalisation.to(CPU)(batch)
     assert normalised.mean((0, 2, 3)).abs().max() < 1e-4
     assert (normalised.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
 
 
 def test_a_channel_without_variation_is_left_unscaled() -> None:
-    black = Images(pixels=torch.zeros(5, 32, 32, 3, dtype=torch.uint8), labels=torch.zeros(5))
-    batch, _ = black.batch(torch.arange(5))
-    assert torch.equal(Normalisation.of(black).to(CPU)(batch), torch.zeros(5, 3, 32, 32))
+    black = torch.zeros(5, 32, 32, 3, dtype=torch.uint8)
+    normaliser = Normalisation.of(black).to(CPU)
+    assert torch.equal(normaliser(black.permute(0, 3, 1, 2)), torch.zeros(5, 3, 32, 32))
 
 
 def test_too_few_images_and_foreign_copies_are_told() -> None:

@@ -15,9 +15,9 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored, write_atomically
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Arrays:
-    """Named arrays and the sha256 of their content.
+    """Named arrays and the sha256 of their content; equal to nothing but itself.
 
     Args:
         arrays: by name.

@@ -12,7 +12,7 @@ from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.statistics import Interval, summarise
 from cifar_tricks.evidence.study import GOAL, Result, Study
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
 

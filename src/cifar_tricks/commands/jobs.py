@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cifar_tricks.base import resources
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.engines.local import has_gpu
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, stage_name
 from cifar_tricks.training.arithmetic import multiply_adds
@@ -14,11 +15,6 @@ from cifar_tricks.training.recipe import IMAGE_CHANNELS, BackboneSpec
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
 BYTES_PER_JOB = 2 * 1024**3
-
-
-def has_gpu(params: Params) -> bool:
-    """Whether trainings run on a GPU; told without the import of PyTorch."""
-    return params.device != "cpu" and resources.has_gpu()
 
 
 def num_jobs(given: str, params: Params) -> int:
@@ -35,7 +31,7 @@ def num_jobs(given: str, params: Params) -> int:
         if not given.isdecimal() or int(given) < 1:
             raise UserError(f"JOBS = {given}: valid: auto, or a whole number from 1")
         return int(given)
-    if has_gpu(params):
+    if has_gpu(params.device):
         return 1  # one training already keeps a GPU busy
     threads = params.scales[params.scale].threads
     spare = resources.memory() - int(params.transfer.cache_gb * 1e9)

@@ -13,7 +13,7 @@ from PIL import Image
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.data.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 TEST_BATCHES = ["test_batch"]

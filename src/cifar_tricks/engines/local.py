@@ -12,6 +12,22 @@ from cifar_tricks.engines.study import Study
 from cifar_tricks.runs.folders import record_file
 
 
+def has_gpu(device: str) -> bool:
+    """Whether trainings run on a GPU here; PyTorch is asked where there may be one.
+
+    Args:
+        device: of params.yaml.
+
+    Raises:
+        UserError: PyTorch cannot use it, or there is none though asked for.
+    """
+    if device == "cpu" or (device == "auto" and not resources.has_gpu()):
+        return False
+    from cifar_tricks.training.device import choose_device
+
+    return choose_device(device).type == "cuda"
+
+
 class Local:
     """A process for each job, which puts its records into their place itself.
 
@@ -25,8 +41,8 @@ class Local:
         self.at_once = at_once
 
     def has_gpu(self, device: str) -> bool:
-        """Told without the import of PyTorch."""
-        return device != "cpu" and resources.has_gpu()
+        """See :func:`has_gpu`."""
+        return has_gpu(device)
 
     def run(
         self, study: Study, jobs: Sequence[Job], processes: Processes

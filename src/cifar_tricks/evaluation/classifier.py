@@ -25,11 +25,10 @@ from cifar_tricks.base.files import restored
 from cifar_tricks.base.mistakes import explain, shorten
 from cifar_tricks.parameters.schema import Net
 from cifar_tricks.training.call import Call
-from cifar_tricks.training.class_names import CLASS_NAMES
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.nets import load_weights
+from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import autocast
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
+from cifar_tricks.training.recipe import CLASS_NAMES, IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
 
 CARD = "card.md"
 

@@ -34,8 +34,9 @@ from cifar_tricks.runs.folders import (
 from cifar_tricks.runs.run import Run
 from cifar_tricks.training.backbones import used_backbone
 from cifar_tricks.training.device import choose_device, prepare
-from cifar_tricks.training.images import Images, Normalisation
+from cifar_tricks.training.images import Images
 from cifar_tricks.training.nets import load_weights
+from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import loss_and_accuracy, predict
 
 
@@ -56,9 +57,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
         raise UserError(f"runs/{params.scale} holds no trained net: dvc repro trains them")
     known = variants(params, backbone=used_backbone())
     runs = {key: _matching_run(params, known[key]) for key in keys}
-    device = choose_device(params.device)
-    # One thread for each net and several nets at once: the results do not depend on how many.
-    prepare(device, threads=1)
+    device = _prepared_device(params)
     test = read_test_images(params, device)
     jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
     workers = 1 if device.type == "cuda" else max(1, int(cores()))
@@ -67,6 +66,15 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
         order = sorted(jobs, key=lambda job: job[0].group != "transfer")
         scores = list(pool.map(lambda job: _score(*job, test=test), order))
     return runs, sorted(scores, key=lambda score: list(runs).index(score.key))
+
+
+def _prepared_device(params: Params) -> torch.device:
+    device, precision = choose_device(params.device), params.scales[params.scale].precision
+    if precision == "tf32" and device.type != "cuda":
+        precision = "fp32"  # what a CPU has in its place, for nets of another machine
+    # One thread for each net and several nets at once: the results do not depend on how many.
+    prepare(device, threads=1, precision=precision)
+    return device
 
 
 def planned_keys(params: Params) -> list[str]:

@@ -22,7 +22,7 @@ from cifar_tricks.evidence.sampling import (
     score_images,
 )
 from cifar_tricks.evidence.study import GOAL, Result, Study
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evidence.study import Result
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

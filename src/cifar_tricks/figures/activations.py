@@ -18,9 +18,9 @@ from cifar_tricks.data.photo import crop_square, read_photo
 from cifar_tricks.figures.layers import PHOTO_SIZE, Layers, check_layers, layer_outputs, node_names
 from cifar_tricks.figures.views import Examples, NetView
 from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.training.class_names import CLASS_NAMES
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.nets import ConvNet
+from cifar_tricks.training.normalisation import Normalisation
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 # In pixel values 0 to 255, like that of our own nets.
 IMAGENET = Normalisation(

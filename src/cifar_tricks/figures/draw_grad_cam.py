@@ -12,7 +12,7 @@ from matplotlib.gridspec import GridSpec, SubplotSpec
 from cifar_tricks.figures.style import DARK, INK, set_title
 from cifar_tricks.figures.tiles import shape, show_tile
 from cifar_tricks.figures.views import Attribution
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 # So many examples of either kind, side by side.
 COLUMNS = 4

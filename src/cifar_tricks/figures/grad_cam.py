@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cifar_tricks.figures.views import Attribution, Examples
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.nets import ConvNet
+from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.recipe import IMAGE_SIZE
 
 

@@ -24,8 +24,8 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.runs.folders import WEIGHTS, seed_folder, seeds_with_weights
 from cifar_tricks.training.backbones import BACKBONES, used_backbone, weights_file
 from cifar_tricks.training.device import prepare
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.nets import ConvNet, load_weights
+from cifar_tricks.training.normalisation import Normalisation
 
 CPU = torch.device("cpu")
 

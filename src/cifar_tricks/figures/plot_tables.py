@@ -10,7 +10,7 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.predictions import predicted_classes
 from cifar_tricks.evidence.study import Result, Study
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
 

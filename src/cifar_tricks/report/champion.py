@@ -19,7 +19,7 @@ from cifar_tricks.evidence.statistics import summarise, wilson
 from cifar_tricks.evidence.study import Result, Study, is_small
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 
 def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> None:

@@ -15,9 +15,9 @@ from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Origin, Run, SeedResult
 from cifar_tricks.runs.seed import RESULT, STATE, Seed
 from cifar_tricks.training.device import device_name
-from cifar_tricks.training.images import Normalisation
 from cifar_tricks.training.loop import ENGINE, Fitted
 from cifar_tricks.training.nets import build_net, num_parameters
+from cifar_tricks.training.normalisation import Normalisation
 
 
 def seed_result(

@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import torch
 
+from cifar_tricks.base import resources
 from cifar_tricks.base.errors import UserError
 
 
@@ -20,12 +22,27 @@ def choose_device(name: str) -> torch.device:
         name: auto (CUDA where there is one), cpu or cuda.
 
     Raises:
-        UserError: cuda was asked for and there is none.
+        UserError: cuda was asked for and there is none, or there is a GPU that this PyTorch cannot
+            use, most often because its driver is too old.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if name == "cpu":
+        return torch.device("cpu")
+    # Read with CUDA's first context: by default all streams share eight queues of a GPU.
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    if available:
+        return torch.device("cuda")
+    if resources.has_gpu():
+        reason = " ".join(str(told[0].message).split()) if told else "no CUDA device"
+        raise UserError(
+            f"params.yaml: device = {name}: PyTorch {torch.__version__} cannot use the GPU of this "
+            f"machine ({reason[:300]}); update its driver, or train without it; valid: cpu"
+        )
+    if name == "cuda":
         raise UserError("params.yaml: device = cuda: no CUDA device is available; valid: auto, cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    return torch.device("cpu")
 
 
 # Parameters of mallopt in glibc's malloc.h.
@@ -65,7 +82,8 @@ def prepare(device: torch.device, *, threads: int, precision: str = "fp32") -> N
     if device.type == "cuda":
         # cuBLAS needs a fixed workspace to be deterministic; read when its handle is created.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # Not use_deterministic_algorithms: that imports torch.compile, more than a second of CPU.
+        torch.set_deterministic_debug_mode("error")
         # Only for finding bugs, and costs a pass over every new tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False

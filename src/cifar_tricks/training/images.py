@@ -1,10 +1,12 @@
-"""Images of a run: its split of the training file, its normalisation, its batches."""
+"""Images of a run: its split of the training file, its batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -12,18 +14,24 @@ from torch import Tensor
 
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.randomness import make_generator
-from cifar_tricks.training.recipe import IMAGE_SIZE, AnyRecipe
+from cifar_tricks.training.recipe import AnyRecipe
 
 TRAIN_FILE = "data/cifar10/train.safetensors"
 COPIES_FILE = "data/augmented.safetensors"
 
 
 class Batches(Protocol):
-    """What a net is trained and measured on: inputs by row, with their labels int64 (N,)."""
+    """What a net is trained and measured on: N inputs, with their labels int64 (N,)."""
 
     @property
     def labels(self) -> Tensor: ...
+
+    @property
+    def rows(self) -> Tensor:
+        """What :meth:`batch` calls them, in their order: int64 (N,)."""
+        ...
 
     @property
     def is_resident(self) -> bool:
@@ -32,7 +40,7 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (B, C, H, W) and labels (B,) of these rows, int64 (B,)."""
         ...
 
@@ -42,82 +50,76 @@ class Images:
     """Labelled images in memory, on the device of the run.
 
     Args:
-        pixels: uint8 (N, 32, 32, 3): channels innermost, as convolutions like them best.
-        labels: int64 (N,), in [0, 10).
+        pixels: uint8 (M, 32, 32, 3): channels innermost, as convolutions like them best.
+        classes: their labels, int64 (M,), in [0, 10).
+        rows: which of them these images are, each at most once, int64 (N,).
     """
 
     pixels: Tensor
-    labels: Tensor
+    classes: Tensor
+    rows: Tensor
     is_resident: ClassVar[bool] = True
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.rows)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def own_pixels(self) -> Tensor:
+        """uint8 (N, 32, 32, 3), in any order."""
+        everything = len(self) == len(self.pixels)
+        return self.pixels if everything else self.pixels.index_select(0, self.rows)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return self.classes.index_select(0, self.rows)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Images uint8 (B, 3, 32, 32) in channels_last memory format, and labels (B,)."""
         # A copy of each row; indexing in brackets takes twenty-five times as long.
-        pixels = self.pixels.index_select(0, indices)
-        return pixels.permute(0, 3, 1, 2), self.labels.index_select(0, indices)
+        pixels = self.pixels.index_select(0, rows)
+        return pixels.permute(0, 3, 1, 2), self.classes.index_select(0, rows)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, indices: Tensor, device: torch.device) -> Images:
         """The chosen rows of a file (``images`` N x 3 x 32 x 32, ``labels`` N), on the device."""
-        images = torch.from_numpy(arrays["images"])[indices]
-        labels = torch.from_numpy(arrays["labels"])[indices]
-        return cls(
-            pixels=images.permute(0, 2, 3, 1).contiguous().to(device), labels=labels.to(device)
+        # There first: a GPU gathers them and turns them in a thousandth of a core's time.
+        images, labels = (
+            torch.from_numpy(arrays[name]).to(device)[indices.to(device)]
+            for name in ("images", "labels")
+        )
+        pixels = images.permute(0, 2, 3, 1).contiguous()
+        return cls(pixels=pixels, classes=labels, rows=torch.arange(len(labels), device=device))
+
+    def __add__(self, other: Images) -> Images:
+        """These images, the others behind them."""
+        return Images(
+            pixels=torch.cat([self.pixels, other.pixels]),
+            classes=torch.cat([self.classes, other.classes]),
+            rows=torch.cat([self.rows, other.rows + len(self.pixels)]),
         )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """Mean and standard deviation of the three channels, in pixel values 0 to 255."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, images: Images) -> Normalisation:
-        """Measures them over the images, exactly (sums of integers)."""
-        values = torch.arange(256, dtype=torch.float64)
-        means, stds = [], []
-        for channel in range(3):
-            # One row of counts per pixel value: no rounding, whatever the device or thread count.
-            counts = torch.bincount(images.pixels[..., channel].reshape(-1).int(), minlength=256)
-            weights = counts.cpu().double() / counts.sum().item()
-            mean = (weights * values).sum()
-            means.append(mean.item())
-            # A channel without any variation is left unscaled.
-            std = (weights * (values - mean) ** 2).sum().sqrt().item()
-            stds.append(std or 1.0)
-        return cls(mean=(means[0], means[1], means[2]), std=(stds[0], stds[1], stds[2]))
-
-    def to(self, device: torch.device) -> Normaliser:
-        """The same on a device, ready for batches."""
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        scale, shift = 1 / std, -mean / std
-        # Repeated for a row of pixels: three values at a time take five times as long.
-        row = [values.repeat(IMAGE_SIZE).to(device) for values in (scale, shift)]
-        return Normaliser(scale=row[0], shift=row[1])
+    def take(self, indices: Tensor) -> Images:
+        """Some of them, by their places; the pixels are shared."""
+        rows = self.rows.index_select(0, indices.to(self.rows.device))
+        return Images(pixels=self.pixels, classes=self.classes, rows=rows)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Normaliser:
-    """Maps pixel values to ``value * scale + shift``, both (96,): a row of 32 pixels."""
+# By file, device and the hash of the copies behind the images.
+WholeFiles = WeakKeyDictionary[Arrays, dict[tuple[torch.device, str | None], Images]]
+_whole_files: WholeFiles = WeakKeyDictionary()
 
-    scale: Tensor
-    shift: Tensor
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """uint8 or float (B, 3, H, W), H * W a multiple of 32, to float32 of mean 0 and standard
-        deviation 1.
-
-        Fastest where channels lie innermost in memory, as they do in the result.
-        """
-        pixels = images.permute(0, 2, 3, 1)
-        rows = pixels.reshape(len(images), -1, len(self.scale))
-        normal = torch.addcmul(self.shift, rows.float(), self.scale)
-        return normal.view(pixels.shape).permute(0, 3, 1, 2)
+def whole_file(arrays: Arrays, copies: Arrays | None, device: torch.device) -> Images:
+    """All images of a file, copies behind them, made once for all who share them."""
+    kept = _whole_files.setdefault(arrays, {})
+    key = (device, copies.sha256 if copies else None)
+    if key not in kept:
+        everything = torch.arange(len(arrays["labels"]))
+        images = Images.from_arrays(arrays, everything, device)
+        if copies is not None:
+            images += Images.from_arrays(copies, everything, device)
+        kept[key] = images
+    return kept[key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +170,7 @@ def make_training_data(
     seed: int,
     device: torch.device,
     backbone: Mapping[str, np.ndarray] | None = None,
+    shared: bool | None = None,
 ) -> TrainingData:
     """Splits the training file for one seed.
 
@@ -178,6 +181,8 @@ def make_training_data(
         seed: of the run.
         device: where the images go.
         backbone: weights that the net starts from.
+        shared: whether all seeds look at one copy of the file in place of one of their split each;
+            None: on a GPU, where all seeds of a variant train at once.
 
     Raises:
         UserError: the file has too few images, or the copies are not of these images.
@@ -191,22 +196,24 @@ def make_training_data(
     rows, validation_rows = split_indices(
         total, train=recipe.train_images, validation=recipe.validation_images, seed=seed
     )
-    train = Images.from_arrays(arrays, rows, device)
+    if not recipe.copies:
+        copies = None
+    elif copies is None or len(copies["labels"]) != total:
+        remedy = "dvc repro --force --single-item augment"
+        raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: {remedy}")
+    # Copies of validation images stay out: the original report's leak.
+    if device.type == "cuda" if shared is None else shared:
+        whole = whole_file(arrays, copies, device)
+        validation, originals = whole.take(validation_rows), whole.take(rows)
+        train = whole.take(torch.cat([rows, rows + total])) if copies else originals
+    else:
+        validation = Images.from_arrays(arrays, validation_rows, device)
+        originals = Images.from_arrays(arrays, rows, device)
+        train = originals + Images.from_arrays(copies, rows, device) if copies else originals
     if recipe.normalisation is None:
-        normalisation = Normalisation.of(train)
+        normalisation = Normalisation.of(originals.own_pixels())
     else:
         normalisation = Normalisation(mean=recipe.normalisation[0], std=recipe.normalisation[1])
-    if recipe.copies:
-        if copies is None or len(copies["labels"]) != total:
-            remedy = "dvc repro --force --single-item augment"
-            raise UserError(f"{COPIES_FILE} does not belong to {TRAIN_FILE}: {remedy}")
-        # Copies of validation images stay out: the original report's leak.
-        copied = Images.from_arrays(copies, rows, device)
-        train = Images(
-            pixels=torch.cat([train.pixels, copied.pixels]),
-            labels=torch.cat([train.labels, copied.labels]),
-        )
-    validation = Images.from_arrays(arrays, validation_rows, device)
     return TrainingData(
         train=train, validation=validation, normalisation=normalisation, backbone=backbone
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -94,51 +94,68 @@ def fit(
     """
     runs: dict[Trainer, Task] = {}
     for task in tasks:
-        with _private_randomness(device):
-            stream = open_stream(device)
-            run = Trainer(recipe, task.data, seed=task.seed, device=device, stream=stream)
-        runs[run] = task
-        with run.turn():
-            if task.checkpoint and (state := task.checkpoint.load()):
-                _restore(run, state, task.checkpoint)
-            for done, total in run.data.prepare():
-                on_prepare(task.seed, done, total)
-                if should_stop():
-                    raise Interrupted
+        _start(runs, task, recipe, device, open_stream(device), on_prepare, should_stop)
     clock, saved = _Clock(), time.monotonic()
     while True:
-        for run in [run for run in runs if run.finished]:
-            with run.turn():
-                fitted = _result(run, clock)
-            yield runs.pop(run), fitted
+        # A finished training is freed before its result is given away: nothing here names it.
+        for task in [task for run, task in runs.items() if run.finished]:
+            yield task, _finish(runs, task, clock)
         if not runs:
             return
-        with clock:
-            for run in runs:
-                with run.turn():
-                    run.train_step()
-            validating = [run for run in runs if run.validation_is_due]
-            for run in validating:
-                run.stream.wait()
-        for run in validating:
-            with run.turn():
-                run.start_validation()
-        for run in validating:
-            with run.turn():
-                run.finish_validation()
+        _step_and_validate(runs, clock)
         for run, task in runs.items():
             on_step(task.seed, run.progress)
         stop = should_stop()
-        # Before the last measurement too: that of a large net takes a while.
-        finished = any(run.finished for run in runs)
-        if stop or finished or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-            for run, task in runs.items():
-                if task.checkpoint:
-                    with run.turn():
-                        task.checkpoint.save(run.state())
+        due = stop or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+        for run, task in runs.items():
+            # Before the last measurement too: that of a large net takes a while.
+            if task.checkpoint and (due or run.finished):
+                with run.turn():
+                    task.checkpoint.save(run.state())
+        if due:
             saved = time.monotonic()
+        del run
         if stop:
             raise Interrupted
+
+
+def _start(
+    runs: dict[Trainer, Task],
+    task: Task,
+    recipe: AnyRecipe,
+    device: torch.device,
+    stream: Stream,
+    on_prepare: Callable[[int, int, int], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Adds a task's training, ready for its first or next step."""
+    with _private_randomness(device):
+        run = Trainer(recipe, task.data, seed=task.seed, device=device, stream=stream)
+    runs[run] = task
+    with run.turn():
+        if task.checkpoint and (state := task.checkpoint.load()):
+            _restore(run, state, task.checkpoint)
+        for done, total in run.data.prepare():
+            on_prepare(task.seed, done, total)
+            if should_stop():
+                raise Interrupted
+
+
+def _step_and_validate(runs: Iterable[Trainer], clock: _Clock) -> None:
+    """A step of each training, and the validation of those where it is due."""
+    with clock:
+        for run in runs:
+            with run.turn():
+                run.train_step()
+        validating = [run for run in runs if run.validation_is_due]
+        for run in validating:
+            run.stream.wait()
+    for run in validating:
+        with run.turn():
+            run.start_validation()
+    for run in validating:
+        with run.turn():
+            run.finish_validation()
 
 
 def _restore(run: Trainer, state: dict[str, Any], checkpoint: Checkpoint) -> None:
@@ -149,14 +166,19 @@ def _restore(run: Trainer, state: dict[str, Any], checkpoint: Checkpoint) -> Non
         raise UserError(f"{path} does not fit this net: to start anew, rm {path}") from error
 
 
-def _result(run: Trainer, clock: _Clock) -> Fitted:
-    run.keep_best()
-    train, validation = (
-        run.measure(images).tolist() for images in (run.data.train, run.data.validation)
-    )
+def _finish(runs: dict[Trainer, Task], task: Task, clock: _Clock) -> Fitted:
+    """What came of a task's training, which is gone afterwards."""
+    run = next(run for run, other in runs.items() if other is task)
+    del runs[run]
     images = clock.entries * run.recipe.batch_size
+    with run.turn():
+        run.keep_best()
+        train, validation = (
+            run.measure(split).tolist() for split in (run.data.train, run.data.validation)
+        )
+        weights = {name: value.cpu().contiguous() for name, value in run.best.items()}
     return Fitted(
-        weights={name: value.cpu().contiguous() for name, value in run.best.items()},
+        weights=weights,
         progress=run.progress,
         train=(train[0], train[1]),
         validation=(validation[0], validation[1]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +52,43 @@ class ConvNet(nn.Module):
         """Normalised images (B, 3, 32, 32) to logits (B, 10)."""
         logits: Tensor = self.head(self.hidden(self.flatten(self.blocks(images))))
         return logits
+
+
+class HalfCopy:
+    """A net whose convolutions and linear layers hold bfloat16 copies of their weights.
+
+    Autocast would cast each weight, and each gradient back, by a kernel of its own; here one casts
+    all of them. The values are the same.
+
+    Args:
+        net: in float32, what is trained; all but these weights is shared with the copy.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        cast = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        self.weights: list[Tensor] = [
+            value for layer in cast for value in layer.parameters(recurse=False)
+        ]
+        others = {id(value): value for value in (*net.parameters(), *net.buffers())}
+        for value in self.weights:
+            del others[id(value)]
+        memo: dict[int, Any] = dict(others)
+        self.net = copy.deepcopy(net, memo)
+        self.copies: list[Tensor] = [memo[id(value)] for value in self.weights]
+        for value, half in zip(self.weights, self.copies, strict=True):
+            half.data = value.detach().to(torch.bfloat16)
+            value.grad = torch.empty_like(value)
+        self.gradients = [value.grad for value in self.weights if value.grad is not None]
+
+    def take_weights(self) -> None:
+        """Casts the weights, before a step."""
+        with torch.no_grad():
+            torch._foreach_copy_(self.copies, self.weights)
+
+    def give_gradients(self) -> None:
+        """Casts the gradients back, behind it."""
+        found = [half.grad for half in self.copies if half.grad is not None]
+        torch._foreach_copy_(self.gradients, found)
 
 
 def build_net(

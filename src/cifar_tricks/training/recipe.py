@@ -14,7 +14,20 @@ from cifar_tricks.training.call import Call
 
 IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32
-NUM_CLASSES = 10
+# Of CIFAR-10, in the order of their labels.
+CLASS_NAMES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+NUM_CLASSES = len(CLASS_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -26,9 +28,14 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        """What does the same as the step from now on; ``generators`` are those it draws from."""
-        return step
+    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step | None:
+        """What does the same as the step from now on, None where that is the step itself.
+
+        Args:
+            step: to record; nothing keeps it.
+            generators: those it draws from.
+        """
+        return None
 
     def wait(self) -> None:
         """Returns when everything queued so far is done."""
@@ -48,12 +55,14 @@ class CudaStream(Stream):
     replays = True
 
     def __init__(self, device: torch.device, *, graphs: bool) -> None:
-        self.graphs = graphs
+        self.graphs, self.entered = graphs, False
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
-        # What was queued outside, the data and the net's first weights above all, comes first.
-        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+        if not self.entered:
+            # What was queued outside before, the data and the net's first weights, comes first.
+            self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+            self.entered = True
         self.context = torch.cuda.stream(self.stream)
         self.context.__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -61,20 +70,32 @@ class CudaStream(Stream):
     def __exit__(self, *error: object) -> None:
         self.context.__exit__(*error)
 
-    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
+    def record(self, step: Step, generators: Sequence[torch.Generator]) -> Step | None:
         """Records the step as a CUDA graph; this runs nothing yet."""
         if not self.graphs:
-            return step
+            return None
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, stream=self.stream):
+        with _no_collection(), torch.cuda.graph(graph, stream=self.stream):
             step()
         replay: Step = graph.replay
         return replay
 
     def wait(self) -> None:
         self.stream.synchronize()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps Python from freeing older tensors while a step is recorded, which would end that."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def open_stream(device: torch.device, *, graphs: bool = True) -> Stream:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from cifar_tricks.training import optimizers
 from cifar_tricks.training.images import Batches, TrainingData
-from cifar_tricks.training.nets import build_net
+from cifar_tricks.training.nets import ConvNet, HalfCopy, build_net
 from cifar_tricks.training.predicting import autocast, loss_and_accuracy, predict
 from cifar_tricks.training.progress import CurveRow, Progress, stops_early
 from cifar_tricks.training.randomness import LayerRandomness, make_generator
 from cifar_tricks.training.recipe import AnyRecipe
-from cifar_tricks.training.streams import Stream, open_stream
+from cifar_tricks.training.streams import Step, Stream, open_stream
 
 # Steps that run as they are before one is recorded: they allocate the optimizer's state and let
 # the libraries choose their kernels.
@@ -57,16 +57,21 @@ class Trainer:
             self.trained, self.data, self.normaliser = recipe.features(
                 self.net, data, self.normaliser, precision=recipe.precision
             )
-        self.trainable = [value for value in self.net.parameters() if value.requires_grad]
+        trainable = [value for value in self.net.parameters() if value.requires_grad]
+        casts = recipe.precision == "bf16" and isinstance(self.trained, ConvNet)
+        self.half = HalfCopy(self.trained) if casts else None
+        self.stepped = self.half.net if self.half else self.trained
+        self.with_gradient = [v for v in self.stepped.parameters() if v.requires_grad]
         optimizers.leave_compiler_out()
-        self.optimizer: torch.optim.Optimizer = recipe.optimizer(self.trainable)
+        self.optimizer: torch.optim.Optimizer = recipe.optimizer(trainable)
         self.optimizer_step = optimizers.bare_step(self.optimizer)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         replays = self.stream.replays and optimizers.can_replay(self.optimizer, self.data.train)
         if replays:
             optimizers.make_replayable(self.optimizer, device)
         self.steps_before_recording = STEPS_BEFORE_RECORDING if replays else math.inf
-        self.step: Callable[[], None] = self._step
+        # None until it is recorded: the bound method would keep a finished training in memory.
+        self.recorded: Step | None = None
         self.transform_generator = make_generator(seed, "batch transforms", device)
         self.best = self._copy_weights()
         # Sums of loss and right answers since the last validation; they stay on the device, so
@@ -112,16 +117,16 @@ class Trainer:
                 self.optimizer, [rate * factor for rate in self.base_rates]
             )
         if self.steps_before_recording == 0:
-            self.step = self.stream.record(self._step, [self.transform_generator])
+            self.recorded = self.stream.record(self._step, [self.transform_generator])
         self.steps_before_recording -= 1
-        self.step()
+        (self.recorded or self._step)()
         self.progress.step += 1
 
     def _shuffle(self, epoch: int, step: int) -> None:
         """Draws the order of an epoch's images and goes to one of its steps."""
         generator = make_generator(self.seed, f"order of epoch {epoch}")
-        order = torch.randperm(len(self.data.train), generator=generator)
-        self.order.copy_(order[: len(self.order)])
+        order = torch.randperm(len(self.data.train), generator=generator)[: len(self.order)]
+        torch.index_select(self.data.train.rows, 0, order.to(self.device), out=self.order)
         self.order_epoch = epoch
         first = step * self.recipe.batch_size
         torch.arange(first, first + self.recipe.batch_size, out=self.places)
@@ -132,18 +137,23 @@ class Trainer:
         self.places += self.recipe.batch_size
         for transform in self.recipe.batch_transforms:
             images, labels = transform(images, labels, generator=self.transform_generator)
+        if self.half:
+            self.half.take_weights()
         with autocast(self.device, self.recipe.precision):
-            logits = self.trained(self.normaliser(images))
+            logits = self.stepped(self.normaliser(images))
         loss = self.recipe.loss(logits.float(), labels)
-        for value in self.trainable:
+        for value in self.with_gradient:
             value.grad = None
         loss.backward()
+        if self.half:
+            self.half.give_gradients()
         with torch.no_grad():
             self.optimizer_step()
         # Labels may be class probabilities (B, 10) after a transform such as mixup.
         classes = labels if labels.ndim == 1 else labels.argmax(1)
-        right = (logits.detach().argmax(1) == classes).sum()
-        self.sums += torch.stack([loss.detach().double(), right / len(images)])
+        right = logits.detach().argmax(1) == classes
+        self.sums[0].add_(loss.detach())
+        self.sums[1].add_(right.mean(dtype=torch.float32))
 
     def measure(self, images: Batches) -> Tensor:
         """Mean loss and accuracy over a split, float64 (2,), on the device."""

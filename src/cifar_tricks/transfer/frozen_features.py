@@ -46,6 +46,11 @@ class Features:
         """Whether all features are kept."""
         return self.num_kept == len(self)
 
+    @property
+    def rows(self) -> Tensor:
+        """0 to N - 1."""
+        return torch.arange(len(self), device=self.labels.device)
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -61,23 +66,23 @@ class Features:
             self.kept[start : start + len(rows)] = features.permute(0, 2, 3, 1)
             yield start + len(rows)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) in channels_last memory format, and labels (B,)."""
-        labels = self.labels[indices]
-        known = indices < self.num_kept
+        labels = self.labels[rows]
+        known = rows < self.num_kept
         if self.is_resident or known.all():
-            return self.kept[indices].permute(0, 3, 1, 2), labels
-        computed = self._computed(indices[~known])
-        shape = (len(indices), *computed.shape[1:])
+            return self.kept[rows].permute(0, 3, 1, 2), labels
+        computed = self._computed(rows[~known])
+        shape = (len(rows), *computed.shape[1:])
         features = computed.new_empty(shape).to(memory_format=torch.channels_last)
         features[~known] = computed
         if known.any():
-            features[known] = self.kept[indices[known]].permute(0, 3, 1, 2)
+            features[known] = self.kept[rows[known]].permute(0, 3, 1, 2)
         return features, labels
 
-    def _computed(self, indices: Tensor) -> Tensor:
-        parts = [self.compute(self.images.batch(rows)[0]) for rows in torch.split(indices, CHUNK)]
-        return torch.cat(parts)
+    def _computed(self, rows: Tensor) -> Tensor:
+        chunks = torch.split(self.images.rows[rows], CHUNK)
+        return torch.cat([self.compute(self.images.batch(chunk)[0]) for chunk in chunks])
 
 
 def frozen_features(
@@ -111,7 +116,7 @@ def frozen_features(
         with torch.no_grad(), autocast(device, precision):
             return net.features(normaliser(images))
 
-    one, _ = data.validation.batch(torch.zeros(1, dtype=torch.int64, device=device))
+    one, _ = data.validation.batch(data.validation.rows[:1])
     bytes_per_image = compute(one).nbytes
     affordable = int(cache_gb * 1e9) // bytes_per_image
     validation_kept = min(affordable, len(data.validation))

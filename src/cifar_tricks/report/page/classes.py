@@ -12,7 +12,7 @@ from cifar_tricks.evidence.cells import number, sampling_cells
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.study import Result
 from cifar_tricks.report.page.comparisons import TableRow, link
-from cifar_tricks.training.class_names import CLASS_NAMES
+from cifar_tricks.training.recipe import CLASS_NAMES
 
 
 def confusion_rows(evidence: Evidence) -> list[TableRow]:
