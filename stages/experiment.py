@@ -13,7 +13,7 @@ from _run import run
 def main(argv: list[str]) -> None:
     """Writes ``reports/experiment/metrics.json`` and ``curves.csv``, and logs to MLflow."""
     from cifar_tricks.parameters.load import load_params
-    from cifar_tricks.parameters.variants import variants
+    from cifar_tricks.parameters.variants import planned_variants
 
     params = load_params()
 
@@ -30,7 +30,8 @@ def main(argv: list[str]) -> None:
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
     runs, scores = score_variants(params, [key])
     write_atomically(folder / "metrics.json", to_json(summary(runs[key], scores)))
-    result = Result(variant=variants(params)[key], seeds=params.seeds, run=runs[key], scores={})
+    variant = planned_variants(params)[key]
+    result = Result(variant=variant, seeds=params.seeds, run=runs[key], scores={})
     write_curves(result, folder / "curves.csv")
     track_or_keep(params, [key], metrics(params, runs, scores), folder=folder)
 

@@ -18,10 +18,9 @@ from cifar_tricks.evidence.predictions import read_predictions
 from cifar_tricks.evidence.study import Study, read_study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.folders import run_folder, seed_folder, write_history, write_run
 from cifar_tricks.runs.run import Origin, Run, SeedResult
-from cifar_tricks.training.backbones import used_backbone
 
 NUM_TEST_IMAGES = 200
 ORIGIN = Origin(device="cpu", device_name="test processor", torch="2.0", engine=1, code="cd" * 32)
@@ -98,7 +97,7 @@ def make_study(
         )
         Path("params.yaml").write_text(text)
         params = load_params()
-        all_variants = variants(params, backbone=used_backbone())
+        all_variants = planned_variants(params)
         known = {key: variant for key, variant in all_variants.items() if key not in missing}
         trained = {key: seeds[: fewer.get(key, len(seeds))] for key in known}
         runs = {key: _write_variant(params, known[key], diverged, trained[key]) for key in known}

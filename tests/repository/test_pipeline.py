@@ -28,7 +28,7 @@ from cifar_tricks.base.files import hash_file
 from cifar_tricks.commands.jobs import seconds, split_work
 from cifar_tricks.commands.repro import AFTERWARDS, sort_lock
 from cifar_tricks.parameters.load import load_params
-from cifar_tricks.parameters.variants import stage_name, variants
+from cifar_tricks.parameters.variants import variants
 from cifar_tricks.tricks import trick_names
 
 PIPELINE = {
@@ -420,9 +420,11 @@ def test_every_trick_file_is_used_and_every_variant_has_a_stage() -> None:
     assert used == set(trick_names())
     trainings = list(variants(params).values())
     shares = split_work(trainings, 3)
-    assert sorted(name for part in shares for name in part) == sorted(map(stage_name, trainings))
+    assert sorted(name for part in shares for name in part) == sorted(
+        one.stage for one in trainings
+    )
     # The transfer net once outweighed all others, and all but one process had nothing to do.
-    expected = {stage_name(variant): seconds(variant) for variant in trainings}
+    expected = {variant.stage: seconds(variant) for variant in trainings}
     work = [sum(expected[name] for name in part) for part in shares]
     assert max(work) < 1.1 * min(work)
     assert len(split_work(trainings, 100)) == len(trainings)

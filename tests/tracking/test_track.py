@@ -24,7 +24,6 @@ from helpers.mlflow_project import (
 from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.commands.repro import stage_name
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.runs.folders import read_run, seed_folder
@@ -87,7 +86,7 @@ def test_the_stage_of_every_variant_is_the_pipelines(params: Params, project: Pa
             read_run("quick", variant.key), group=variant.group, model=variant.model,
             trick=variant.trick,
         )  # fmt: skip
-        assert run_tags(run, {})["dvc.stage"] == stage_name(variant)
+        assert run_tags(run, {})["dvc.stage"] == variant.stage
 
 
 def test_an_older_view_of_the_run_table_is_replaced(params: Params, project: Path) -> None:

@@ -8,7 +8,7 @@ from cifar_tricks.base import resources
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.engines.local import has_gpu
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, stage_name
+from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.training.arithmetic import multiply_adds
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, BackboneSpec
 
@@ -45,7 +45,7 @@ def split_work(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
     # The longest first, each to whoever has least to do.
     for variant in sorted(trainings, key=seconds, reverse=True):
         least = work.index(min(work))
-        shares[least].append(stage_name(variant))
+        shares[least].append(variant.stage)
         work[least] += seconds(variant)
     return shares
 

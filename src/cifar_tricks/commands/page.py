@@ -16,13 +16,12 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.commands.processes import fetch_data, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import variants
+from cifar_tricks.parameters.variants import trainable_variants
 from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.publish import publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import adopt, trained_seeds
 from cifar_tricks.runs.seed import STATE, claimed
-from cifar_tricks.training.backbones import used_backbone
 
 STAGES = ("evaluate --partial", "exercises", "visualize", "champion", "report")
 
@@ -40,7 +39,7 @@ def make_page() -> int:
     with running_alone("make page") as commands:
         if code := fetch_data(commands):
             return code
-    if not sum(collect(params, key) for key in variants(params, backbone=used_backbone())):
+    if not sum(collect(params, key) for key in trainable_variants(params)):
         raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")
     for stage in STAGES:
         name, *options = stage.split()
@@ -64,10 +63,6 @@ def collect(params: Params, key: str) -> int:
     Raises:
         UserError: no data, a damaged record, or another process trains one of them.
     """
-    if key.startswith("transfer-"):
-        if used_backbone() is None:
-            return 0
-        key = "transfer"
     training = plan(params, key)
     known = trained_seeds(training)
     with claimed(training, params.seeds) as seeds:

@@ -41,7 +41,7 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
 
     Args:
         params: the checked parameters.
-        key: of a variant, or ``transfer``.
+        key: of a variant.
         seeds: which ones.
 
     Raises:

@@ -21,7 +21,7 @@ from cifar_tricks.commands.jobs import num_jobs, split_work
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import stage_name, variants
+from cifar_tricks.parameters.variants import planned_variants, trainable_variants, variants
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
 LOCK = Path("dvc.lock")
@@ -73,20 +73,20 @@ def _repro(commands: Commands, params: Params, jobs: int) -> int:
 
 
 def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
-    trainings = list(variants(params).values())
-    if used_backbone() is not None:
+    trainings = list(trainable_variants(params).values())
+    without = [one.stage for one in planned_variants(params).values() if one not in trainings]
+    if not without:
         code = 0
         if jobs > 1:
             code = _side_by_side(commands, split_work(trainings, jobs))
             code = code or _side_by_side(commands, [["evaluate", "visualize"], ["exercises"]])
         # A store of MLflow that cannot be reached must not keep `experiment` from being done.
         return code or commands.run([*DVC, "repro", "--keep-going"])
-    others = [variant for variant in trainings if variant.group != "transfer"]
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
-    code = _side_by_side(commands, split_work(others, jobs)) or commands.run(
+    code = _side_by_side(commands, split_work(trainings, jobs)) or commands.run(
         [*DVC, "repro", "--single-item", *AFTERWARDS]
     )
-    return code or commands.run([*DVC, "repro", "--single-item", "transfer"])
+    return code or commands.run([*DVC, "repro", "--single-item", *without])
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
@@ -116,4 +116,4 @@ def sort_lock(path: Path, stages: Container[str]) -> None:
 
 def _stage_names(params: Params) -> set[str]:
     document = YAML(typ="safe").load(Path("dvc.yaml"))
-    return {*document["stages"], *(stage_name(variant) for variant in variants(params).values())}
+    return {*document["stages"], *(variant.stage for variant in variants(params).values())}

@@ -24,11 +24,10 @@ from cifar_tricks.evaluation.score import Score, from_answers
 from cifar_tricks.evaluation.test_images import test_labels
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.report.markdown import bold, code, table
-from cifar_tricks.runs.plan import Training, plan
+from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.records import Record, difference, read_record
-from cifar_tricks.training.backbones import used_backbone
 
 RECORDS = Path("records")
 MOST_BYTES = 1_000_000  # fifty times what a record has
@@ -139,11 +138,11 @@ def check(params: Params, path: Path) -> Reviewed:
     if scale not in params.scales:
         raise UserError(f"params.yaml has no scale {scale}")
     params = params.model_copy(update={"scale": scale})
-    if run.key not in variants(params, backbone=used_backbone()):
+    if run.key not in planned_variants(params):
         raise UserError(f"params.yaml has no variant {run.key}")
     if record.seed not in params.seeds:
         raise UserError(f"scale {scale} does not plan seed {record.seed}")
-    training = _planned(params, record)
+    training = plan(params, run.key)
     if differing := difference(record, training):
         raise UserError(f"not what params.yaml plans: {differing}")
     labels = test_labels(params)
@@ -153,12 +152,6 @@ def check(params: Params, path: Path) -> Reviewed:
         raise UserError(f"it contradicts the test images: {error}") from error
     variant = training.variant
     return Reviewed(path=path, record=record, params=params, variant=variant, score=score)
-
-
-def _planned(params: Params, record: Record) -> Training:
-    """What a record is of; it holds all training images, so that not many fit into memory."""
-    key = "transfer" if record.run.key.startswith("transfer-") else record.run.key
-    return plan(params, key)
 
 
 def _facts(one: Reviewed) -> list[str]:
@@ -177,7 +170,8 @@ def _train_again(one: Reviewed, *, known: Collection[Path], to: list[str]) -> bo
     Returns:
         Whether the results agree.
     """
-    training = _planned(one.params, one.record)
+    # Planned anew: a training holds all images, and not many fit into memory.
+    training = plan(one.params, one.variant.key)
     again, weights = train_again(one.params, training, one.record.seed)
     limit = largest_difference([_accuracy(read_record(path)) for path in known])
     change = again.accuracy - one.score.accuracy

@@ -21,9 +21,8 @@ from cifar_tricks.engines.jobs import Job
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import variants
+from cifar_tricks.parameters.variants import trainable_variants
 from cifar_tricks.runs.folders import record_file
-from cifar_tricks.training.backbones import used_backbone
 
 # What a process of its own runs, here or on a node.
 RECORD = "cifar_tricks.commands.record"
@@ -97,13 +96,11 @@ def chosen_keys(params: Params, given: Sequence[str]) -> list[str]:
     Raises:
         UserError: no such variant.
     """
-    backbone = used_backbone()
-    known = variants(params, backbone=backbone)
-    keys = " ".join(given).split()
+    known, keys = trainable_variants(params), " ".join(given).split()
     for key in keys:
         if key not in known:
             raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
-    return keys or [key for key in known if backbone or known[key].group != "transfer"]
+    return keys or list(known)
 
 
 def chosen_seeds(text: str, params: Params) -> list[int]:

@@ -12,13 +12,12 @@ from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
 from cifar_tricks.engines.jobs import Job
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import variants
+from cifar_tricks.parameters.variants import planned_variants
 from cifar_tricks.runs.folders import record_file
 from cifar_tricks.runs.plan import Training, code_hash
 from cifar_tricks.runs.records import Record, difference, parse_record, read_record
-from cifar_tricks.training.backbones import used_backbone, weights_file
+from cifar_tricks.training.backbones import weights_file
 from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
-from cifar_tricks.training.recipe import BackboneSpec
 
 
 def missing(study: Study, jobs: Sequence[Job]) -> list[Job]:
@@ -60,9 +59,8 @@ def _on_record(params: Params, key: str, seed: int) -> bool:
 
 
 def _difference(params: Params, record: Record) -> str:
-    variant = variants(params, backbone=used_backbone())[record.run.key]
-    net = variant.recipe.net
-    weights = weights_file(net.backbone) if isinstance(net, BackboneSpec) else None
+    variant = planned_variants(params)[record.run.key]
+    weights = weights_file(variant.backbone) if variant.backbone else None
     planned = Training(
         scale=params.scale,
         variant=variant,

@@ -12,8 +12,8 @@ from pathlib import Path
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.engines.jobs import Job
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import variants
-from cifar_tricks.training.backbones import FOLDER, used_backbone
+from cifar_tricks.parameters.variants import planned_variants
+from cifar_tricks.training.backbones import FOLDER
 
 SOURCE = Path(__file__).resolve().parents[2]
 DATA = Path("data")
@@ -35,8 +35,7 @@ class Study:
 
     def command(self, job: Job) -> list[str]:
         """The arguments of Python that run a job in a checkout."""
-        name = "transfer" if job.key.startswith("transfer-") else job.key
-        return ["-m", self.module, name, *map(str, job.seeds)]
+        return ["-m", self.module, job.key, *map(str, job.seeds)]
 
     def threads(self) -> int:
         """CPU threads of one training."""
@@ -57,10 +56,10 @@ class Study:
     def data(self, jobs: Iterable[Job]) -> dict[str, str]:
         """The files that jobs read, each with its sha256."""
         keys = {job.key for job in jobs}
-        known = variants(self.params, backbone=used_backbone())
+        known = planned_variants(self.params)
         files = sorted((DATA / "cifar10").glob("*.safetensors"))
         if any(known[key].recipe.copies for key in keys):
             files.append(DATA / "augmented.safetensors")
-        if any(known[key].group == "transfer" for key in keys):
+        if any(known[key].backbone for key in keys):
             files += sorted(path for path in FOLDER.rglob("*") if path.is_file())
         return {path.as_posix(): hash_file(path) for path in files}

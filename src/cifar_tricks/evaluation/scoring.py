@@ -21,7 +21,7 @@ from cifar_tricks.base.signed_json import finite
 from cifar_tricks.evaluation.score import Score, calibrate, from_answers
 from cifar_tricks.evaluation.test_images import read_test_images
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, stage_name, variants
+from cifar_tricks.parameters.variants import Variant, planned_variants, trainable_variants
 from cifar_tricks.runs.checks import check_run
 from cifar_tricks.runs.folders import (
     WEIGHTS,
@@ -32,7 +32,6 @@ from cifar_tricks.runs.folders import (
     seed_folder,
 )
 from cifar_tricks.runs.run import Run
-from cifar_tricks.training.backbones import used_backbone
 from cifar_tricks.training.device import choose_device, prepare
 from cifar_tricks.training.images import Images
 from cifar_tricks.training.nets import load_weights
@@ -55,7 +54,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     """
     if not keys:
         raise UserError(f"runs/{params.scale} holds no trained net: dvc repro trains them")
-    known = variants(params, backbone=used_backbone())
+    known = planned_variants(params)
     runs = {key: _matching_run(params, known[key]) for key in keys}
     device = _prepared_device(params)
     test = read_test_images(params, device)
@@ -63,7 +62,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     workers = 1 if device.type == "cuda" else max(1, int(cores()))
     with ThreadPoolExecutor(workers) as pool:
         # The longest first: at the end all cores stop at about the same time.
-        order = sorted(jobs, key=lambda job: job[0].group != "transfer")
+        order = sorted(jobs, key=lambda job: job[0].backbone is None)
         scores = list(pool.map(lambda job: _score(*job, test=test), order))
     return runs, sorted(scores, key=lambda score: list(runs).index(score.key))
 
@@ -77,18 +76,10 @@ def _prepared_device(params: Params) -> torch.device:
     return device
 
 
-def planned_keys(params: Params) -> list[str]:
-    """All variants, but for the transfer net where no backbone could be had."""
-    backbone = used_backbone()
-    known = variants(params, backbone=backbone)
-    return [key for key, variant in known.items() if backbone or variant.group != "transfer"]
-
-
 def trained_keys(params: Params) -> list[str]:
-    """Those of the planned variants that were trained."""
-    return [
-        key for key in planned_keys(params) if (run_folder(params.scale, key) / "run.json").exists()
-    ]
+    """The variants that can be trained here, and were."""
+    folders = {key: run_folder(params.scale, key) for key in trainable_variants(params)}
+    return [key for key, folder in folders.items() if (folder / "run.json").exists()]
 
 
 def _matching_run(params: Params, variant: Variant) -> Run:
@@ -113,7 +104,7 @@ def _recorded(variant: Variant, run: Run, seed: int, *, labels: np.ndarray) -> S
         path = record_file(run.scale, run.key, seed)
         raise UserError(
             f"{path} contradicts the test images: {error}; to train the seed here: "
-            f"rm {path} && dvc repro --force --single-item {stage_name(variant)}"
+            f"rm {path} && dvc repro --force --single-item {variant.stage}"
         ) from error
 
 

@@ -42,7 +42,7 @@ def stopping(study: Study) -> Stopping | None:
     pairs = [
         (epochs_kept(result), result.values("test_accuracy"))
         for result in study.results.values()
-        if result.variant.group != "transfer"
+        if result.variant.backbone is None
         and result.variant.recipe.early_stop_count == study.params.train.early_stop_count
         and len(result.values("test_accuracy")) >= LEAST_SEEDS
     ]

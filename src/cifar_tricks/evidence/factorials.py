@@ -13,7 +13,6 @@ import numpy as np
 
 from cifar_tricks.evidence.statistics import Comparison, compare, holm, pairs_needed
 from cifar_tricks.evidence.study import Result, Study
-from cifar_tricks.parameters.variants import variants
 from cifar_tricks.tricks import load_trick
 
 
@@ -96,7 +95,7 @@ def _factorial(study: Study, model: str, tricks: tuple[str, ...]) -> Factorial:
 
 def _find(study: Study, model: str, names: tuple[str, ...]) -> Result | None:
     """The variant that trains the net with exactly these tricks."""
-    recipe = variants(study.params)[f"{model}-baseline"].recipe
+    recipe = study.results[f"{model}-baseline"].variant.recipe
     for name in names:
         recipe = load_trick(name)(**study.params.tricks[name]).apply(recipe)  # type: ignore[arg-type]
     of_net = (result for result in study.results.values() if result.variant.model == model)

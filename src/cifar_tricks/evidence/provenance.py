@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.runs.run import Origin
 
+# Groups whose variants differ in what they cost.
+SINGLE = ("reference", "improve", "transfer")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -87,5 +90,4 @@ def _costs(study: Study) -> list[Cost]:
 def _part(result: Result) -> tuple[str, str]:
     """Names the variants that take about as long."""
     variant = result.variant
-    alone = variant.group in ("improve", "transfer", "reference")
-    return variant.group, result.key if alone else variant.model
+    return variant.group, result.key if variant.group in SINGLE else variant.model

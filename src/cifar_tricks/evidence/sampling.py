@@ -66,8 +66,8 @@ def score_images(predictions: pd.DataFrame, result: Result) -> SampledAccuracy |
 def optimism(study: Study, predictions: pd.DataFrame) -> Optimism | None:
     """What choosing the best of all small nets on test images would promise too much; None where
     there are fewer than two nets."""
-    groups = [result for result in study.results.values() if result.variant.group != "transfer"]
-    right = pool(predictions, groups)
+    small = [result for result in study.results.values() if result.variant.backbone is None]
+    right = pool(predictions, small)
     return selection_optimism(right) if len(right) > 1 else None
 
 

@@ -16,11 +16,11 @@ from typing import Any
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.checks import check_complete, check_data, check_run
 from cifar_tricks.runs.folders import read_run, run_folder
 from cifar_tricks.runs.run import Run
-from cifar_tricks.training.backbones import check_choice, used_backbone
+from cifar_tricks.training.backbones import check_choice
 
 MISSING, DIVERGED = "missing", "diverged"
 # The original's training images and epochs.
@@ -129,7 +129,7 @@ class Study:
     def difference(self, result: Result, seed: int) -> float | None:
         """Test accuracy minus that of the baseline with the same seed; None across a hole or
         without a baseline."""
-        if result.variant.group == "transfer":
+        if result.variant.backbone:
             return None
         pair = (result, self.baseline(result))
         if any(seed not in one.seeds for one in pair):
@@ -141,14 +141,14 @@ class Study:
 
     def differences(self, result: Result) -> list[float]:
         """The difference of every pair of equal seeds; empty where either has a flaw."""
-        if result.variant.group == "transfer" or result.flaw or self.baseline(result).flaw:
+        if result.variant.backbone or result.flaw or self.baseline(result).flaw:
             return []
         values = (self.difference(result, seed) for seed in self.pairs(result))
         return [value for value in values if value is not None]
 
     def original_difference(self, result: Result) -> float | None:
         """The original report's difference from its baseline; None where it printed none."""
-        if result.variant.group == "transfer":
+        if result.variant.backbone:
             return None
         ours = result.original.get("test_accuracy")
         base = self.baseline(result).original.get("test_accuracy")
@@ -195,8 +195,8 @@ def read_study(params: Params) -> Study:
         raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged: dvc repro --force --single-item evaluate") from error
-    known = variants(params, backbone=used_backbone())
-    if any("transfer-" in key for key in scored.keys() - known):
+    known = planned_variants(params)
+    if scored.keys() - known:  # of a backbone, perhaps, of which nothing is here
         check_choice()
     planned = {key: scored[key] & {*params.seeds} for key in known if key in scored}
     check_complete(params.scale, planned)

@@ -37,14 +37,13 @@ def recipes(params: Params) -> dict[str, dict[str, Any]]:
     Of ``transfer`` the recipe for each backbone: it is not known yet which of them can be had.
     """
     found: dict[str, dict[str, Any]] = {}
-    for key, variant in variants(params).items():
-        if variant.group != "transfer":
-            found[key] = _made_of(params, variant)
-    of_backbones = {}
     for backbone in params.transfer.backbones:
-        key = f"transfer-{backbone}"
-        of_backbones[backbone] = _made_of(params, variants(params, backbone=backbone)[key])
-    return {**found, "transfer": of_backbones}
+        for variant in variants(params, backbone=backbone).values():
+            content = _made_of(params, variant)
+            if variant.backbone:
+                content = found.get(variant.folder, {}) | {backbone: content}
+            found[variant.folder] = content
+    return found
 
 
 def _made_of(params: Params, variant: Variant) -> dict[str, Any]:

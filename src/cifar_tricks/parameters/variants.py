@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cifar_tricks.base.mistakes import Section, choose_from, explain, wrong_name
 from cifar_tricks.parameters.rules import check_recipe, check_steps
 from cifar_tricks.parameters.schema import Net, Params, Scale, Stack, Train
-from cifar_tricks.training.backbones import IMAGENET_MEAN, IMAGENET_STD
+from cifar_tricks.training.backbones import IMAGENET_MEAN, IMAGENET_STD, used_backbone
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, NetSpec, Recipe, TransferRecipe
 from cifar_tricks.tricks import Trick, load_trick, trick_names
@@ -19,12 +19,38 @@ from cifar_tricks.tricks import Trick, load_trick, trick_names
 S = TypeVar("S", bound=Section)
 
 
+class VariantNames:
+    """What follows from the names of a variant, as params.yaml plans it or as it was trained."""
+
+    key: str
+    group: str
+    trick: str
+
+    @property
+    def folder(self) -> str:
+        """Names its folder in ``runs/<scale>``."""
+        return folder_name(self.key)
+
+    @property
+    def stage(self) -> str:
+        """The stage of dvc.yaml that trains it."""
+        if self.group in ("reference", "transfer"):
+            return self.group
+        return f"train@{self.key}" if self.group == "tricks" else f"{self.group}@{self.trick}"
+
+
+def folder_name(key: str) -> str:
+    """Names a variant's folder: its key, but ``transfer`` for every backbone, because DVC has to
+    know the folder before it is known which backbone can be had."""
+    return "transfer" if key.startswith("transfer-") else key
+
+
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(VariantNames):
     """One recipe of the study.
 
     Args:
-        key: names its folder ``runs/<scale>/<key>``.
+        key: names it, e.g. ``model1-dropout``.
         group: reference, tricks, improve, combine, sensitivity or transfer.
         model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
         trick: name of the trick; of a stack of tricks or a setting, its entry.
@@ -39,6 +65,11 @@ class Variant:
     tricks: tuple[str, ...]
     recipe: AnyRecipe
 
+    @property
+    def backbone(self) -> str | None:
+        """The net from ImageNet that it starts from; None for a net of our own."""
+        return self.recipe.net.backbone if isinstance(self.recipe, TransferRecipe) else None
+
 
 def variants(
     params: Params, scale: str | None = None, *, backbone: str | None = None
@@ -48,9 +79,8 @@ def variants(
     Args:
         params: the checked parameters.
         scale: a key of ``scales``; the chosen one where None.
-        backbone: the one that transfer learning starts from, see
-            :func:`cifar_tricks.training.backbones.used_backbone`; the first of
-            ``transfer.backbones`` where None.
+        backbone: the one that transfer learning starts from; the first of ``transfer.backbones``
+            where None.
 
     Raises:
         ValueError: a wrong value, with its place; never after :func:`load_params`.
@@ -59,15 +89,20 @@ def variants(
     return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
 
 
-def stage_name(variant: Variant) -> str:
-    """The stage of dvc.yaml that trains a variant."""
-    if variant.group == "reference":
-        return "reference"
-    if variant.group == "transfer":
-        return "transfer"
-    if variant.group == "tricks":
-        return f"train@{variant.model}-{variant.trick}"
-    return f"{variant.group}@{variant.trick}"
+def planned_variants(params: Params) -> dict[str, Variant]:
+    """All recipes at the chosen scale, that of transfer with the backbone that could be had.
+
+    Raises:
+        UserError: the file that says which one is damaged.
+    """
+    return variants(params, backbone=used_backbone())
+
+
+def trainable_variants(params: Params) -> dict[str, Variant]:
+    """The same without that of transfer where no backbone could be had."""
+    used = used_backbone()
+    planned = planned_variants(params)
+    return {key: one for key, one in planned.items() if one.backbone in (None, used)}
 
 
 def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:

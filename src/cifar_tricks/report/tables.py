@@ -15,6 +15,7 @@ from cifar_tricks.evidence.cells import (
     signed_number,
 )
 from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.provenance import SINGLE
 from cifar_tricks.evidence.study import GOAL, Result, Study
 from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.training.backbones import BACKBONES
@@ -164,6 +165,6 @@ def _part(result: Result) -> str:
     variant = result.variant
     if variant.group == "tricks":
         return Markdown(f"{code(variant.model)} with each trick")
-    if variant.group in ("improve", "transfer", "reference"):
+    if variant.group in SINGLE:
         return code(result.key)
     return Markdown(f"{variant.group} on {code(variant.model)}")

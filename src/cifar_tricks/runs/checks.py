@@ -60,7 +60,7 @@ def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:
         ours, theirs = next(pair for pair in lines if pair[0] != pair[1])
         difference = f"{ours.strip(' ,')}, not {theirs.strip(' ,')}"
     raise UserError(
-        f"runs/{run.scale}/{variant.key} was trained from other parameters than params.yaml "
+        f"{run_folder(run.scale, variant.key)} was trained from other parameters than params.yaml "
         f"holds now ({difference}): dvc repro trains it anew"
     )
 

@@ -22,6 +22,7 @@ from typing import Any
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored, write_atomically
 from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US, read_signed, signed, to_json
+from cifar_tricks.parameters.variants import folder_name
 from cifar_tricks.runs.run import Run
 
 # Of weights and answers a seed has one.
@@ -30,9 +31,8 @@ HISTORY_COLUMNS = ("step", "epoch", "split", "loss", "accuracy")
 
 
 def run_folder(scale: str, key: str) -> Path:
-    """``runs/<scale>/<key>``; ``runs/<scale>/transfer`` for every backbone, because DVC has to know
-    the folder before it is known which backbone can be had."""
-    return Path("runs") / scale / ("transfer" if key.startswith("transfer-") else key)
+    """``runs/<scale>/<folder of the variant>``."""
+    return Path("runs") / scale / folder_name(key)
 
 
 def seed_folder(scale: str, key: str, seed: int) -> Path:

@@ -14,12 +14,12 @@ from cifar_tricks.base.files import project_root, restored
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.base.sources import source_hash
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, variants
-from cifar_tricks.training.backbones import used_backbone, weights_file
+from cifar_tricks.parameters.variants import Variant, planned_variants, trainable_variants
+from cifar_tricks.training.backbones import weights_file
 from cifar_tricks.training.device import choose_device, device_name, prepare
 from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
 from cifar_tricks.training.nets import build_net
-from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec
+from cifar_tricks.training.recipe import AnyRecipe
 
 SMALL_FILES_BYTES = 10_000_000
 
@@ -79,8 +79,8 @@ def plan(params: Params, key: str) -> Training:
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
     backbone = None
-    if isinstance(spec := variant.recipe.net, BackboneSpec):
-        file = weights_file(spec.backbone)
+    if variant.backbone:
+        file = weights_file(variant.backbone)
         backbone = read_arrays(file, remedy=restored(file.parent))
     return Training(
         scale=params.scale,
@@ -94,20 +94,18 @@ def plan(params: Params, key: str) -> Training:
     )
 
 
-def _find_variant(params: Params, key: str) -> Variant:
-    if key != "transfer":
-        known = variants(params)
-        if key not in known:
-            raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
-        return known[key]
-    backbone = used_backbone()
-    if backbone is None:
+def _find_variant(params: Params, name: str) -> Variant:
+    known = planned_variants(params)
+    found = next((one for one in known.values() if name in (one.key, one.folder)), None)
+    if found is None:
+        raise UserError(f"{name}: no variant has this key; {choose_from(name, known)}")
+    if found.key not in trainable_variants(params):
         wanted = ", ".join(params.transfer.backbones)
         raise UserError(
             f"transfer.backbones = {wanted}: no source delivered these weights; try again with dvc "
             "repro --force --single-item download, or name another backbone; all else: make repro"
         )
-    return variants(params, backbone=backbone)[f"transfer-{backbone}"]
+    return found
 
 
 def code_hash(recipe: AnyRecipe) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cifar_tricks.parameters.variants import VariantNames
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -75,7 +77,7 @@ class SeedResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(VariantNames):
     """The content of a ``run.json``.
 
     Args:

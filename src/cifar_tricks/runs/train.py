@@ -29,8 +29,7 @@ def train_variant(params: Params, key: str) -> None:
 
     Args:
         params: the checked parameters.
-        key: of :func:`cifar_tricks.parameters.load.variants`, or ``transfer`` for the backbone that
-            could be had.
+        key: of a variant, or ``transfer`` for the backbone that could be had.
 
     Raises:
         UserError: no such variant, no backbone, missing or damaged data, no such device, or another

@@ -25,11 +25,6 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         Among them ``identity``: equal for equal results of the same DVC experiment.
     """
     experiment = os.environ.get("DVC_EXP_NAME", "")
-    stages = {
-        "reference": "reference",
-        "tricks": f"train@{run.key}",
-        "transfer": "transfer",
-    }
     commit = _git_commit()
     return {
         # Several runs of one variant are told apart in a chart's legend.
@@ -41,7 +36,7 @@ def run_tags(run: Run, scores: Mapping[str, Any]) -> dict[str, str]:
         "trick": run.trick,
         "group": run.group,
         "scale": run.scale,
-        "dvc.stage": stages.get(run.group, f"{run.group}@{run.trick}"),
+        "dvc.stage": run.stage,
         "device": listed(dict.fromkeys(origin.device for origin in run.origins)),
         "device_name": listed(dict.fromkeys(origin.device_name for origin in run.origins)),
         "torch": listed(dict.fromkeys(origin.torch for origin in run.origins)),
