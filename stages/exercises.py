@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.figures.style import save_figure
 
     folder = report_folder(params)
-    content = solve_all(params)
+    content = solve_all(params, folder)
     write_atomically(folder / FILE, to_json(content))
     # There even when empty: DVC expects it.
     (folder / FIGURE).parent.mkdir(exist_ok=True)

@@ -384,11 +384,11 @@ def test_a_net_whose_feature_maps_are_too_small_is_no_obstacle(tmp_path: Path) -
 def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
     with make_study(tmp_path, seeds=(0,)) as study:
         with pytest.raises(UserError, match=r"model\.safetensors is missing"):
-            solve_all(study.params)
+            solve_all(study.params, Path())
         write_net(study.params)
         Path("data/cifar10/train.safetensors").write_bytes(b"x")
         with pytest.raises(UserError, match=r"train\.safetensors is damaged"):
-            solve_all(study.params)
+            solve_all(study.params, Path())
         with pytest.raises(UserError, match="takes no arguments"):
             main(["x"])
         (FOLDER / "exercises.json").write_text("{")

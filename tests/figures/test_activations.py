@@ -278,9 +278,12 @@ def test_what_is_missing_is_left_out(photo: Path) -> None:
         photo=photo,
         description="noise",
     )
-    facts = make_views(asked, own, examples, "model1-baseline").facts()
+    facts = make_views(asked, own, examples, "model1-baseline").facts({"model1-baseline": "a hash"})
     assert facts["backbone"] == "ResNet-18" and facts["photo"] == "noise"
-    assert facts["own_nets"] == ["model1-baseline"] and facts["explained"] == "model1-baseline"
+    assert (
+        facts["own_nets"] == {"model1-baseline": "a hash"}
+        and facts["explained"] == "model1-baseline"
+    )
     assert 0 < facts["photo_probability"] <= 1 and isinstance(facts["photo_class"], str)
-    empty = Views().facts()
+    empty = Views().facts({})
     assert set(empty) == set(facts) and not any(empty.values())

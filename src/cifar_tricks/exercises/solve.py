@@ -14,7 +14,7 @@ from typing import Any
 
 from cifar_tricks.evaluation.original import ORIGINAL_BEST
 from cifar_tricks.exercises.net_layers import describe_net
-from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NONE, measure_shifts
+from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NONE, known_shifts, measure_shifts
 from cifar_tricks.exercises.solutions import (
     Exercise,
     solve_convolution,
@@ -35,16 +35,18 @@ FIGURE = "exercises/shift.png"
 ORIGINAL_FILE = Path(__file__).with_name("original_exercises.json")
 
 
-def solve_all(params: Params) -> dict[str, Any]:
+def solve_all(params: Params, folder: Path) -> dict[str, Any]:
     """Everything that the report's section shows, as JSON values.
 
     Args:
         params: the checked parameters; the experiment of (b) takes a net trained at their scale.
+        folder: of the report; where that net's weights are not here, but an earlier result of the
+            same net lies in this folder, that one is kept.
 
     Raises:
         UserError: a file that the experiment reads is missing or damaged.
     """
-    shift = measure_shifts(params.scale)
+    shift = measure_shifts(params.scale) or known_shifts(params.scale, folder / FILE)
     known = variants(params)
     keys = ["reference-baseline", *(f"{model}-baseline" for model in params.models), ORIGINAL_BEST]
     specs = {key: known[key].recipe.net for key in keys if key in known}

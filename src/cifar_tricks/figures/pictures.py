@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ CPU = torch.device("cpu")
 def write_pictures(study: Study, folder: Path) -> None:
     """Draws what the first and last convolutions see, and where the best net looks.
 
+    A picture of a net whose weights are not here is kept where there is one of the same weights.
+
     Args:
         study: all results.
         folder: of the report, with ``examples.safetensors``; the pictures go to its ``figures``,
@@ -46,17 +49,33 @@ def write_pictures(study: Study, folder: Path) -> None:
     shown = {
         result.key: result for result in (study.results.get("model1-baseline"), best) if result
     }
-    nets = {
-        key: _own_net(result, seeds[0])
-        for key, result in shown.items()
-        if result.run and (seeds := seeds_with_weights(result.run))
-    }
+    runs = {key: result.run for key, result in shown.items() if result.run}
+    seeds = {key: here[0] for key, run in runs.items() if (here := seeds_with_weights(run))}
+    nets = {key: _own_net(shown[key], seed) for key, seed in seeds.items()}
     examples = Examples.from_arrays(read_arrays(folder / "examples.safetensors").arrays)
     views = make_views(_imagenet(study.params), nets, examples, best.key if best else None)
     for name, picture in plan_pictures(views).items():
         # Photos in all their colours.
         save_figure(folder / "figures" / f"{name}.png", *picture, palette=False)
-    write_atomically(folder / "activations.json", to_json(views.facts()))
+    facts = views.facts({key: runs[key].seeds[seed].weights_sha256 for key, seed in seeds.items()})
+    drawn, explained = _drawn(folder)
+    for key in runs.keys() - nets.keys():
+        if drawn.get(key) in {seed.weights_sha256 for seed in runs[key].seeds.values()}:
+            facts["own_nets"][key] = drawn[key]
+            if best and key == best.key == explained:
+                facts["explained"] = key
+    facts["own_nets"] = {key: facts["own_nets"][key] for key in shown if key in facts["own_nets"]}
+    write_atomically(folder / "activations.json", to_json(facts))
+
+
+def _drawn(folder: Path) -> tuple[dict[str, str], str | None]:
+    """The nets of which there are pictures already, each with its weights' hash, and the net that
+    is explained; none where there is no such file."""
+    try:
+        facts = json.loads((folder / "activations.json").read_bytes())
+        return dict(facts["own_nets"]), facts["explained"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}, None
 
 
 def _imagenet(params: Params) -> ImageNetView | None:

@@ -110,11 +110,15 @@ class Views:
     own: Mapping[str, NetView] = field(default_factory=dict)
     attribution: Attribution | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, weights: Mapping[str, str]) -> dict[str, Any]:
         """What the report says of the pictures; None or nothing for what is missing.
 
         Plain values for JSON: ``backbone``, ``photo`` (what it shows), ``photo_class``,
-        ``photo_probability`` (in [0, 1]), ``own_nets`` (keys), ``explained`` (key).
+        ``photo_probability`` (in [0, 1]), ``own_nets`` (hashes of their weights, by key),
+        ``explained`` (key).
+
+        Args:
+            weights: content hash of every net's weights, by key.
         """
         photo = self.photo
         return {
@@ -123,6 +127,6 @@ class Views:
             "photo_class": photo and photo.answer,
             # Rounded, so that it does not depend on the order of sums.
             "photo_probability": photo and round(photo.probability, 3),
-            "own_nets": list(self.own),
+            "own_nets": {key: weights[key] for key in self.own},
             "explained": self.attribution and self.attribution.net,
         }

@@ -5,6 +5,7 @@ It is chosen by validation accuracy; the test images only measure it.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cifar_tricks.evidence.statistics import summarise, wilson
 from cifar_tricks.evidence.study import Result, Study, is_small
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
+from cifar_tricks.runs.run import Run
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 
@@ -26,7 +28,7 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
     """Writes ``model.safetensors``, ``model.json`` and ``card.md``.
 
     Where nothing has a result, or none of the best net's weights are here, they say so: empty
-    weights and no key.
+    weights and no key. A description of the same weights that is there already is kept.
 
     Args:
         study: all results.
@@ -36,13 +38,16 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
     Raises:
         UserError: the weights are missing or damaged.
     """
-    best = study.best
+    best, elsewhere = study.best, None
     if best is not None and best.run is not None and not seeds_with_weights(best.run):
-        elsewhere, best = best.key, None
+        if about := _described(folder, best.run):
+            about |= {"test_accuracy": best.scores["test_accuracy"][about["seed"]]}
+        else:
+            elsewhere, best, about = best.key, None, {"key": None}
+            write_arrays(folder / WEIGHTS, {})
     else:
-        elsewhere = None
-    weights, about = _choose(best) if best is not None else ({}, {"key": None})
-    write_arrays(folder / WEIGHTS, weights)
+        weights, about = _choose(best) if best is not None else ({}, {"key": None})
+        write_arrays(folder / WEIGHTS, weights)
     write_atomically(folder / DESCRIPTION, to_json(about))
     context = {
         "about": about,
@@ -54,6 +59,16 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
     if best is not None:
         context |= _facts(best, about, predictions)
     write_atomically(folder / CARD, render("card.md.j2", context).encode())
+
+
+def _described(folder: Path, run: Run) -> dict[str, Any]:
+    """The description in the folder where it is of one of the run's seeds; empty where not."""
+    try:
+        about: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+        same = run.seeds[about["seed"]].weights_sha256 == about["weights_sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return about if same and about.get("key") == run.key else {}
 
 
 def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
