@@ -8,12 +8,10 @@ Source: Zhang (2019), Making convolutional networks shift-invariant again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifar_tricks.base.arrays import read_arrays
-from cifar_tricks.base.errors import UserError
 from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, seeds_with_weights
 from cifar_tricks.runs.run import Run
 from cifar_tricks.training.device import prepare
@@ -114,27 +111,6 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
         "left_out": len(images) - len(changes[NONE].unrelated),
         **summarise(changes, SHIFTS),
     }
-
-
-def known_shifts(scale: str, path: Path) -> dict[str, Any] | None:
-    """An earlier result of the experiment, where it is of a net whose weights are not here.
-
-    Args:
-        scale: of the net.
-        path: exercises.json of an earlier run.
-
-    Returns:
-        As :func:`measure_shifts`; None where there is none, or it is of another net.
-    """
-    try:
-        shift: dict[str, Any] = json.loads(path.read_bytes())["shift"]
-        run = read_run(scale, NET)
-        # A net trained otherwise differs in the last digit.
-        accuracy = run.seeds[shift["seed"]].validation_accuracy
-        same = accuracy == shift["validation_accuracy"] and not seeds_with_weights(run)
-    except (OSError, ValueError, LookupError, TypeError, UserError):
-        return None
-    return shift if same else None
 
 
 def _unseen_images(run: Run, seed: int) -> Tensor:

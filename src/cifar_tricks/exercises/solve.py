@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cifar_tricks.base.errors import UserError
 from cifar_tricks.evaluation.original import ORIGINAL_BEST
 from cifar_tricks.exercises.net_layers import describe_net
-from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NONE, known_shifts, measure_shifts
+from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NET, NONE, measure_shifts
 from cifar_tricks.exercises.solutions import (
     Exercise,
     solve_convolution,
@@ -26,6 +27,7 @@ from cifar_tricks.exercises.solutions import (
 )
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
+from cifar_tricks.runs.folders import read_run, seeds_with_weights
 from cifar_tricks.training.recipe import IMAGE_SIZE, NetSpec
 
 FILE = "exercises.json"
@@ -58,6 +60,27 @@ def solve_all(params: Params, folder: Path) -> dict[str, Any]:
             key: describe_net(spec) for key, spec in specs.items() if isinstance(spec, NetSpec)
         },
     }
+
+
+def known_shifts(scale: str, path: Path) -> dict[str, Any] | None:
+    """An earlier result of the experiment, where it is of a net whose weights are not here.
+
+    Args:
+        scale: of the net.
+        path: exercises.json of an earlier run.
+
+    Returns:
+        As :func:`~cifar_tricks.exercises.shift_experiment.measure_shifts`; None where there is none, or it is of another net.
+    """
+    try:
+        shift: dict[str, Any] = json.loads(path.read_bytes())["shift"]
+        run = read_run(scale, NET)
+        # A net trained otherwise differs in the last digit.
+        accuracy = run.seeds[shift["seed"]].validation_accuracy
+        same = accuracy == shift["validation_accuracy"] and not seeds_with_weights(run)
+    except (OSError, ValueError, LookupError, TypeError, UserError):
+        return None
+    return shift if same else None
 
 
 def original_exercises() -> dict[str, dict[str, Any]]:
