@@ -2,21 +2,18 @@
 
 import contextlib
 import json
-import os
-import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pytest
 from helpers.dvc_repository import (
     LEAKY,
     LOOKS,
     TRAININGS,
     Repository,
+    contents,
     queue_workers,
     stages_run,
     write_backbone,
@@ -24,12 +21,9 @@ from helpers.dvc_repository import (
 from helpers.project import ROOT
 from ruamel.yaml import YAML
 
-from cifar_tricks.base.files import hash_file
-from cifar_tricks.commands.jobs import seconds, split_work
 from cifar_tricks.commands.repro import AFTERWARDS, sort_lock
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.tricks import trick_names
 
 PIPELINE = {
     name: stage.get("do", stage)  # of foreach
@@ -110,89 +104,6 @@ def test_the_order_in_which_trainings_finish_leaves_no_trace(
     sort_lock(tmp_path / "none.lock", stages)  # before the first stage there is no file
 
 
-def test_a_comment_retrains_nothing(repository: Repository) -> None:
-    repository.edit("# a comment", "# another comment")
-    assert repository.repro() == LOOKS
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["trick=leaky_relu", "tricks.adam.weight_decay=0.1", "models.model2.stride=3"],
-)
-def test_an_experiment_changes_one_line_of_the_parameters(change: str, tmp_path: Path) -> None:
-    """DVC's writer leaves the rest of params.yaml as it is: lists, blank lines, comments."""
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    stage = "stages: {one: {cmd: 'true', params: [{params.yaml: }]}}\n"
-    (tmp_path / "dvc.yaml").write_text(stage)
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    name = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    for command in (
-        ["git", "init", "--quiet"],
-        [sys.executable, "-m", "dvc", "init", "--quiet"],
-        ["git", "add", "--all"],
-        ["git", *name, "commit", "--quiet", "--message", "state"],
-        [sys.executable, "-m", "dvc", "exp", "run", "-S", change],
-    ):
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    command = ["git", "diff", "--numstat", "params.yaml"]
-    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert shown.stdout == "1\t1\tparams.yaml\n"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def test_seeds_that_a_change_does_not_touch_are_not_trained_again(repository: Repository) -> None:
-    key = "model2-leaky_relu"
-    folder, command = repository.folder / "runs/quick" / key, ("dvc", "repro", "--single-item")
-
-    def trained(*options: str) -> set[str]:
-        """The seeds that a run of the stage trained."""
-        output = repository.run(*command, *options, f"train@{key}")
-        assert stages_run(output) == {f"train@{key}"}
-        return set(re.findall(rf"^{key} seed (\d+): step", output, re.MULTILINE))
-
-    before = contents(folder)
-    repository.edit("seeds: [0]", "seeds: [0, 1]")
-    assert trained() == {"1"}
-    together = contents(folder)
-    for name in ("model.safetensors", "history.csv"):
-        assert together[f"seed=0/{name}"] == before[f"seed=0/{name}"]
-    assert trained("--force") == {"0", "1"}
-    assert contents(folder) == together
-    # Another order, and a parameter that the stage depends on but the training does not.
-    repository.edit("seeds: [0, 1]", "seeds: [2, 1, 0]")
-    repository.edit("test_images: 60", "test_images: 50")
-    assert trained() == {"2"}
-    assert list(json.loads((folder / "run.json").read_bytes())["seeds"]) == ["2", "1", "0"]
-    repository.edit("seeds: [2, 1, 0]", "seeds: [0]")
-    repository.edit("    resnet18:", "    # a comment\n    resnet18:")
-    assert trained() == set()
-    assert contents(folder) == before
-    repository.edit("num_epochs: 2", "num_epochs: 3")
-    assert trained() == {"0"}
-
-
-@pytest.mark.slow
-def test_a_seed_that_is_damaged_in_the_cache_is_trained_again(repository: Repository) -> None:
-    key = "model2-leaky_relu"
-    weights = repository.folder / f"runs/quick/{key}/seed=0/model.safetensors"
-    content = weights.read_bytes()
-    md5 = hash_file(weights, "md5")
-    damaged = repository.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    damaged.chmod(0o644)
-    damaged.write_bytes(content[:-1] + b"x")
-    damaged.chmod(0o444)  # as DVC has its objects: one that can be written is checked
-    repository.edit("seeds: [0]", "seeds: [0, 3]")
-    output = repository.run("dvc", "repro", "--single-item", f"train@{key}")
-    assert f"{key} seed 0: step" in output and f"{key} seed 3: step" in output
-    assert weights.read_bytes() == content
-    damaged.unlink()
-    damaged.write_bytes(content)
-
-
 def test_a_clone_with_a_part_of_the_nets_takes_nothing_from_the_results(
     repository: Repository, tmp_path: Path
 ) -> None:
@@ -270,22 +181,6 @@ def test_links_to_another_disk(repository: Repository, tmp_path: Path) -> None:
     assert clone.repro("check") == {"check"}
     marker = (clone.folder / "data/params.valid").resolve()
     assert marker.is_relative_to(tmp_path / "disk")
-
-
-def test_forcing_a_run_gives_the_same_bytes(repository: Repository) -> None:
-    before = repository.lock
-    stages = ["augment", "train@model1-leaky_relu", "combine@both", "evaluate", "report"]
-    assert repository.repro("--force", "--single-item", *stages) == set(stages)
-    assert repository.lock == before
-    assert repository.run("git", "status", "--short") == ""
-
-
-@pytest.mark.slow
-def test_forcing_everything_gives_the_same_bytes(repository: Repository) -> None:
-    before = repository.lock
-    repository.run("dvc", "freeze", "download")
-    assert repository.repro("--force") >= TRAININGS
-    assert repository.lock == before
 
 
 def test_without_weights_all_else_runs_and_the_report_says_so(repository: Repository) -> None:
@@ -412,99 +307,3 @@ def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
     assert f"train@{key}" in repository.repro()
     assert (folder / f"runs/quick/{key}/seed=0/model.safetensors").exists()
     assert (metrics.read_bytes(), predictions.read_bytes()) == before
-
-
-def test_every_trick_file_is_used_and_every_variant_has_a_stage() -> None:
-    params = load_params(ROOT / "params.yaml")
-    used = {trick for variant in variants(params).values() for trick in variant.tricks}
-    assert used == set(trick_names())
-    trainings = list(variants(params).values())
-    shares = split_work(trainings, 3)
-    assert sorted(name for part in shares for name in part) == sorted(
-        one.stage for one in trainings
-    )
-    # The transfer net once outweighed all others, and all but one process had nothing to do.
-    expected = {variant.stage: seconds(variant) for variant in trainings}
-    work = [sum(expected[name] for name in part) for part in shares]
-    assert max(work) < 1.1 * min(work)
-    assert len(split_work(trainings, 100)) == len(trainings)
-
-
-def changed(repository: Repository) -> set[str]:
-    """What `dvc status` names before anything runs, but `track`, which always asks the store."""
-    return set(json.loads(repository.run("dvc", "status", "--json"))) - {"track"}
-
-
-def touch(repository: Repository, path: str) -> None:
-    """Edits a source so that it does the same."""
-    with (repository.folder / "src/cifar_tricks" / path).open("a") as file:
-        file.write("# edited\n")
-
-
-def test_a_value_of_a_trick_retrains_its_variants_only(repository: Repository) -> None:
-    repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
-    assert changed(repository) == {"check", *LEAKY}
-    ran = repository.repro()
-    assert ran & TRAININGS == LEAKY
-    assert {"check", "evaluate", "report", "track"} <= ran
-
-
-def test_a_net_retrains_what_is_made_of_it(repository: Repository) -> None:
-    repository.edit("model2: {filters: [4]", "model2: {filters: [5]")
-    assert changed(repository) & TRAININGS == {
-        "train@model2-baseline",
-        "train@model2-augment",
-        "train@model2-leaky_relu",
-        "combine@both",
-        "sensitivity@batch_8",
-    }
-
-
-def test_an_edit_of_code_retrains_what_runs_it(repository: Repository) -> None:
-    touch(repository, "report/page/write.py")
-    touch(repository, "evidence/statistics.py")
-    assert changed(repository) == {
-        "champion",
-        "evaluate",
-        "exercises",
-        "experiment",
-        "report",
-        "visualize",
-    }
-    touch(repository, "transfer/net.py")
-    assert changed(repository) & TRAININGS == {"transfer"}
-    touch(repository, "training/loop.py")
-    assert changed(repository) >= TRAININGS
-
-
-WITH_COPIES = {"train@model1-augment", "train@model2-augment", "improve@best"}
-
-
-def test_a_change_of_the_copies_retrains_what_trains_with_them(repository: Repository) -> None:
-    touch(repository, "tricks/augment.py")
-    assert repository.repro() & TRAININGS == WITH_COPIES
-    repository.edit("augment: {padding: 4", "augment: {padding: 3")
-    assert repository.repro() & TRAININGS == WITH_COPIES
-
-
-def test_a_new_trick_is_one_file_and_one_line(repository: Repository) -> None:
-    (repository.folder / "src/cifar_tricks/tricks/gelu.py").write_text(
-        '"""GELU in place of ReLU."""\n\n'
-        "from dataclasses import replace\n\n"
-        "from cifar_tricks.tricks import Call, Recipe, Trick\n\n\n"
-        "class GELU(Trick):\n"
-        '    """Source: Hendrycks & Gimpel (2016)."""\n\n'
-        "    def apply(self, recipe: Recipe) -> Recipe:\n"
-        '        """Returns the recipe with ``torch.nn.GELU``."""\n'
-        '        net = replace(recipe.net, activation=Call("torch.nn.GELU"))\n'
-        "        return replace(recipe, net=net)\n"
-    )
-    repository.edit(
-        "  leaky_relu: {negative_slope: 0.1}\n", "  leaky_relu: {negative_slope: 0.1}\n  gelu: {}\n"
-    )
-    ran = repository.repro()
-    new = {"train@model1-gelu", "train@model2-gelu"}
-    assert ran & {*TRAININGS, *new, "download", "augment"} == new
-    assert {"check", "evaluate", "report", "track"} <= ran
-    report = (repository.folder / "reports/quick/report.md").read_text()
-    assert "gelu" in report

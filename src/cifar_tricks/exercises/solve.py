@@ -70,7 +70,8 @@ def known_shifts(scale: str, path: Path) -> dict[str, Any] | None:
         path: exercises.json of an earlier run.
 
     Returns:
-        As :func:`~cifar_tricks.exercises.shift_experiment.measure_shifts`; None where there is none, or it is of another net.
+        As :func:`~cifar_tricks.exercises.shift_experiment.measure_shifts`; None where there is
+        none, or it is of another net.
     """
     try:
         shift: dict[str, Any] = json.loads(path.read_bytes())["shift"]
