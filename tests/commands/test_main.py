@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from helpers.project import ROOT
@@ -72,3 +73,17 @@ def test_a_mistake_is_one_line(
     told = capsys.readouterr()
     assert told.err.startswith(f"error: {message}") and told.err.count("\n") == 1
     assert told.out == ""
+
+
+def test_a_wrong_address_of_mlflow_is_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "runs")
+    assert run(["repro"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(
+        "error: MLFLOW_TRACKING_URI = runs: MLflow keeps no runs in folders;"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"] and told.out == ""

@@ -16,7 +16,7 @@ from helpers.project import NO_NETWORK, ROOT
 from cifar_tricks import doctor
 from cifar_tricks.data.assets import Http, Npm, Wheel
 from cifar_tricks.doctor import findings_of, hosts, machine, tracking
-from cifar_tricks.doctor.finding import NOTE, OK, TODO
+from cifar_tricks.doctor.finding import FAIL, NOTE, OK
 
 
 def only(name: str) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def test_a_bare_interpreter_is_examined_and_sent_to_make_setup(tmp_path: Path) -
     lines = {
         line.split()[1]: line for line in done.stdout.splitlines() if line[:1] != "\n" and line
     }
-    assert "TODO  device       PyTorch is not installed: make setup" in lines.values()
+    assert "FAIL  device       PyTorch is not installed: make setup" in lines.values()
     assert f"{tmp_path} has no params.yaml and no dvc.yaml" in lines["folder"]
     assert "not a git repository" in lines["git"]
     assert "has no dvc" in lines["cache"] and lines["cache"].startswith("note")
@@ -123,7 +123,7 @@ def test_a_driver_that_is_too_old_is_told_with_both_ways_out(
     gpu: Callable[..., tuple[str, str]],
 ) -> None:
     state, text = gpu(cuda="13.2", error="The NVIDIA driver on your system is too old")
-    assert state == TODO
+    assert state == FAIL
     assert "its driver 550.54.14 runs CUDA up to 12.4, this PyTorch (2.15.0) needs 13.2" in text
     assert "update the driver, or install a PyTorch for CUDA 12.4" in text
 
@@ -134,7 +134,7 @@ def test_a_build_for_cpus_beside_a_gpu_is_told_unless_it_is_wanted(
     without = {"version": "2.15.0+cpu", "cuda": None, "error": "not compiled with CUDA"}
     state, text = gpu(**without)
     assert (state, "2.15.0+cpu) is one for CPUs only: make setup TORCH=lock" in text) == (
-        TODO,
+        FAIL,
         True,
     )
     Path("params.yaml").write_text("scale: quick\ndevice: cpu   # here\n")
@@ -145,7 +145,7 @@ def test_a_gpu_that_fails_or_is_hidden_is_told(
     gpu: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, text = gpu(error="no kernel image is available")
-    assert state == TODO and "no kernel image is available" in text
+    assert state == FAIL and "no kernel image is available" in text
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     state, text = gpu(error="no kernel image is available")
     assert state == NOTE and "hidden by CUDA_VISIBLE_DEVICES=" in text
@@ -155,7 +155,7 @@ def test_a_pytorch_that_ends_the_process_is_told(gpu: Callable[..., tuple[str, s
     gpu()
     Path("torch.py").write_text("import os; os.kill(os.getpid(), 4)")
     assert only("device") == (
-        TODO,
+        FAIL,
         "PyTorch cannot be loaded (it ended with code -4: ): make setup",
     )
 
@@ -170,12 +170,12 @@ def test_packages_are_compared_with_the_lock(
     )
     Path("pyproject.toml").write_text('[project]\ndependencies = ["numpy>=1", "nosuch-package>=2"]')
     needed, note = findings_of("versions")
-    assert (needed.state, note.state) == (TODO, NOTE)
+    assert (needed.state, note.state) == (FAIL, NOTE)
     assert needed.text.endswith("python -m pip install 'nosuch-package>=2'")
     assert note.text.startswith("2 packages are not those of requirements.lock: nosuch-package is")
     monkeypatch.setattr(machine, "VENV", Path(sys.prefix))
     state, text = only("versions")
-    assert state == TODO and "numpy " in text and text.endswith(", not 0.1): make setup")
+    assert state == FAIL and "numpy " in text and text.endswith(", not 0.1): make setup")
 
 
 def git(*arguments: object) -> None:
@@ -184,7 +184,7 @@ def git(*arguments: object) -> None:
 
 def test_git_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert only("git")[0] == TODO and only("cache")[0] == TODO
+    assert only("git")[0] == FAIL and only("cache")[0] == FAIL
     git("init", "whole")
     monkeypatch.chdir("whole")
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
@@ -200,9 +200,9 @@ def test_git_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     state, text = only("git")
     remedy = f"git config --global --add safe.directory {tmp_path / 'shallow'}"
-    assert state == TODO and text.endswith(remedy)
+    assert state == FAIL and text.endswith(remedy)
     monkeypatch.setenv("PATH", "")
-    assert only("git")[0] == TODO and "git is not installed" in only("git")[1]
+    assert only("git")[0] == FAIL and "git is not installed" in only("git")[1]
 
 
 def test_the_tracking_store_is_looked_at_and_not_made(
@@ -221,11 +221,11 @@ def test_the_tracking_store_is_looked_at_and_not_made(
     assert tracking._num_served_runs(uri) == 2
     Path("mlflow.db").write_bytes(b"not a database" * 100)
     state, text = only("tracking")
-    assert state == TODO and "file is not a database" in text
+    assert state == FAIL and "file is not a database" in text
     for uri in ("http://127.0.0.1:9", "postgresql://me:secret@127.0.0.1:9/runs"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         state, text = only("tracking")
-        assert state == TODO and "does not answer" in text and "secret" not in text
+        assert state == FAIL and "does not answer" in text and "secret" not in text
 
 
 def test_memory_and_disk_that_are_too_small(
@@ -235,7 +235,7 @@ def test_memory_and_disk_that_are_too_small(
     assert (only("capacity")[0], only("disk")[0]) == (OK, OK)
     monkeypatch.setattr(machine, "TRAINING_BYTES", 2**60)
     monkeypatch.setattr(machine, "STUDY_BYTES", 2**60)
-    assert (only("capacity")[0], only("disk")[0]) == (TODO, TODO)
+    assert (only("capacity")[0], only("disk")[0]) == (FAIL, FAIL)
 
 
 def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
@@ -258,7 +258,7 @@ def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
     monkeypatch.setattr(hosts, "PHOTO", asset(silent, gone, good))
     monkeypatch.setattr(hosts, "WEIGHTS", {"a": asset(gone, other), "b": asset(silent, *packages)})
     found = {finding.name: finding for finding in findings_of("hosts")}
-    assert [finding.state for finding in found.values()] == [OK, NOTE, TODO]
+    assert [finding.state for finding in found.values()] == [OK, NOTE, FAIL]
     assert "1 of 3 sources answer: 127.0.0.1; not 127.0.0.1 (" in found["photo"].text
     assert "HTTP 404" in found["photo"].text
     assert f"it offers 5 bytes where {NUM_BYTES} are expected" in found["ImageNet"].text
@@ -306,4 +306,4 @@ def test_a_database_of_another_program_is_no_store(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     sqlite3.connect("mlflow.db").execute("CREATE TABLE other (x)").connection.close()
     state, text = only("tracking")
-    assert state == TODO and "no such table: runs" in text
+    assert state == FAIL and "no such table: runs" in text

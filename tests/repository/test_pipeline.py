@@ -13,12 +13,12 @@ from helpers.dvc_repository import (
     LOOKS,
     TRAININGS,
     Repository,
-    contents,
     queue_workers,
     stages_run,
     write_backbone,
 )
 from helpers.project import ROOT
+from helpers.workplace import outputs
 from ruamel.yaml import YAML
 
 from cifar_tricks.commands.repro import AFTERWARDS, sort_lock
@@ -130,12 +130,12 @@ def test_a_clone_with_a_part_of_the_nets_takes_nothing_from_the_results(
 
 def test_a_net_that_is_gone_stops_what_shows_it(repository: Repository) -> None:
     folder = repository.folder / "runs/quick/combine-both"
-    before = contents(repository.folder / "reports")
+    before = outputs(repository.folder / "reports")
     shutil.rmtree(folder)
     for stage in ("evaluate", "visualize", "champion", "report", "track"):
         output = repository.run("python", f"stages/{stage}.py", code=2)
         assert output.count("\n") == 1 and "dvc pull runs/quick/combine-both" in output, output
-    assert contents(repository.folder / "reports") == before
+    assert outputs(repository.folder / "reports") == before
     repository.run("python", "stages/evaluate.py", "--partial")
     repository.run("dvc", "pull", "runs/quick/combine-both")
     choice = repository.folder / "data/pretrained"
@@ -144,7 +144,7 @@ def test_a_net_that_is_gone_stops_what_shows_it(repository: Repository) -> None:
     assert output.startswith("error: data/pretrained is not here; get it with: dvc pull")
     repository.run("dvc", "pull", "data/pretrained")
     repository.run("python", "stages/evaluate.py")
-    assert contents(repository.folder / "reports") == before
+    assert outputs(repository.folder / "reports") == before
 
 
 def test_experiments_in_copies_of_the_project(repository: Repository, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from helpers.dvc_repository import (
     LOOKS,
     TRAININGS,
     Repository,
-    contents,
     stages_run,
 )
 from helpers.project import ROOT
+from helpers.workplace import outputs
 
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.commands.jobs import seconds, split_work
@@ -65,14 +65,14 @@ def test_seeds_that_a_change_does_not_touch_are_not_trained_again(repository: Re
         assert stages_run(output) == {f"train@{key}"}
         return set(re.findall(rf"^{key} seed (\d+): step", output, re.MULTILINE))
 
-    before = contents(folder)
+    before = outputs(folder)
     repository.edit("seeds: [0]", "seeds: [0, 1]")
     assert trained() == {"1"}
-    together = contents(folder)
+    together = outputs(folder)
     for name in ("model.safetensors", "history.csv"):
         assert together[f"seed=0/{name}"] == before[f"seed=0/{name}"]
     assert trained("--force") == {"0", "1"}
-    assert contents(folder) == together
+    assert outputs(folder) == together
     # Another order, and a parameter that the stage depends on but the training does not.
     repository.edit("seeds: [0, 1]", "seeds: [2, 1, 0]")
     repository.edit("test_images: 60", "test_images: 50")
@@ -81,7 +81,7 @@ def test_seeds_that_a_change_does_not_touch_are_not_trained_again(repository: Re
     repository.edit("seeds: [2, 1, 0]", "seeds: [0]")
     repository.edit("    resnet18:", "    # a comment\n    resnet18:")
     assert trained() == set()
-    assert contents(folder) == before
+    assert outputs(folder) == before
     repository.edit("num_epochs: 2", "num_epochs: 3")
     assert trained() == {"0"}
 

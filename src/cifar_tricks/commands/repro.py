@@ -22,6 +22,7 @@ from cifar_tricks.commands.processes import DVC, Commands, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import planned_variants, trainable_variants, variants
+from cifar_tricks.tracking.store import find_store
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
 LOCK = Path("dvc.lock")
@@ -47,11 +48,12 @@ def reproduce(jobs: str) -> int:
         DVC's exit code.
 
     Raises:
-        UserError: a mistake in params.yaml or ``jobs``, or it runs here already.
+        UserError: a mistake in params.yaml, ``jobs`` or MLflow's address, or it runs here already.
         Interrupted: a signal came; the states are saved.
         OSError: the folder cannot be written.
     """
     params = load_params()
+    find_store()  # a wrong address is told before any work, not by the last stage
     at_once = num_jobs(jobs, params)
     with running_alone("make repro") as commands:
         code = _repro(commands, params, at_once)

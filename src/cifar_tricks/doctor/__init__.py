@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.doctor.finding import NOTE, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, NOTE, Finding
 
 # What they are about, and the function that looks, within this package.
 CHECKS = {
@@ -41,7 +41,7 @@ def examine() -> int:
     with ThreadPoolExecutor(len(CHECKS)) as pool:
         for findings in pool.map(findings_of, CHECKS):
             for finding in findings:
-                todo += finding.state == TODO
+                todo += finding.state == FAIL
                 print(f"{finding.state:<5} {finding.name:<12} {finding.text}", flush=True)
     print(f"\n{todo} to do" if todo else "\nnothing to do")
     return 1 if todo else 0
@@ -57,7 +57,7 @@ def findings_of(name: str) -> list[Finding]:
     try:
         found.extend(_check(name))
     except UserError as error:
-        found.append(Finding(name, TODO, str(error)))
+        found.append(Finding(name, FAIL, str(error)))
     except ModuleNotFoundError as error:
         found.append(Finding(name, NOTE, f"not checked: {sys.executable} has no {error.name}"))
     except (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 
 SECONDS = 120.0  # a first import of PyTorch from a slow disk
 SOURCES = Path(__file__).parents[2]
@@ -45,9 +45,9 @@ def device() -> Iterator[Finding]:
     gpu, found = find_gpu(), ask_torch()
     build = f"PyTorch {found.get('torch')}"
     if found.get("missing"):
-        yield Finding("device", TODO, "PyTorch is not installed: make setup")
+        yield Finding("device", FAIL, "PyTorch is not installed: make setup")
     elif not found.get("torch"):
-        yield Finding("device", TODO, f"PyTorch cannot be loaded ({found['error']}): make setup")
+        yield Finding("device", FAIL, f"PyTorch cannot be loaded ({found['error']}): make setup")
     elif found["name"] and not found["error"]:
         driver = f", driver {gpu.driver}" if gpu else ""
         yield Finding("device", OK, f"{found['name']}{driver}, {build} for CUDA {found['cuda']}")
@@ -60,7 +60,7 @@ def device() -> Iterator[Finding]:
         text = f"{gpu.name} is hidden by CUDA_VISIBLE_DEVICES={hidden}, so trainings run on the CPU"
         yield Finding("device", NOTE, text)
     else:
-        yield Finding("device", TODO, f"{gpu.name} cannot be used: {_reason(gpu, found)}")
+        yield Finding("device", FAIL, f"{gpu.name} cannot be used: {_reason(gpu, found)}")
 
 
 def _reason(gpu: Gpu, found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OK, NOTE, TODO = "ok", "note", "TODO"
+OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Finding:
 
     Args:
         name: what it is about.
-        state: OK; NOTE, which is no obstacle; or TODO, where the study would not work.
-        text: what was found, and for TODO what to do; becomes one line.
+        state: OK; NOTE, which is no obstacle; or FAIL, where the study would not work.
+        text: what was found, and for FAIL what to do; becomes one line.
     """
 
     name: str

@@ -13,7 +13,7 @@ from cifar_tricks.data.backbone_weights import WEIGHTS
 from cifar_tricks.data.cifar10 import CIFAR10
 from cifar_tricks.data.photo_source import PHOTO
 from cifar_tricks.data.transport import Limits, SourceFailed
-from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 
 LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0, package_seconds=15)
 
@@ -59,7 +59,7 @@ def _finding(name: str, reasons: dict[Source, str], *, here: bool) -> Finding:
     if here:
         return Finding(name, NOTE, f"it is in data/downloads; no source answers{listed}")
     remedy = "check the network and the proxy; make repro names files to put by hand"
-    return Finding(name, TODO, f"no source answers{listed}: {remedy}")
+    return Finding(name, FAIL, f"no source answers{listed}: {remedy}")
 
 
 def _place(source: Source) -> str:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from cifar_tricks.commands.package_index import split_lock
-from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 from cifar_tricks.doctor.machine import own_environment
 
 LOCK = Path("requirements.lock")
@@ -25,11 +25,11 @@ def versions() -> Iterator[Finding]:
     wrong = different_from_lock()
     if own_environment():
         text = f"{len(wrong)} packages are not as pinned ({shown(wrong)}): make setup"
-        yield Finding("versions", *((TODO, text) if wrong else (OK, f"as {LOCK} pins them")))
+        yield Finding("versions", *((FAIL, text) if wrong else (OK, f"as {LOCK} pins them")))
         return
     if needed := lacking():
         command = f"python -m pip install {shlex.join(needed)}"
-        yield Finding("versions", TODO, f"missing or too old: {command}")
+        yield Finding("versions", FAIL, f"missing or too old: {command}")
     for name, what in COMMANDS_OF.items():
         if installed(name) is None:
             yield Finding("versions", NOTE, f"without {name} there is no {what}")

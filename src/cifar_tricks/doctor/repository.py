@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from cifar_tricks.doctor.finding import NOTE, OK, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 
 
 def git() -> Iterator[Finding]:
@@ -20,17 +20,17 @@ def git() -> Iterator[Finding]:
         )
     except OSError:
         yield Finding(
-            "git", TODO, "git is not installed, and DVC's experiments need it: install it"
+            "git", FAIL, "git is not installed, and DVC's experiments need it: install it"
         )
         return
     if "dubious ownership" in done.stderr:
         remedy = f"git config --global --add safe.directory {shlex.quote(str(Path.cwd()))}"
         yield Finding(
-            "git", TODO, f"the folder belongs to another user, so git refuses it: {remedy}"
+            "git", FAIL, f"the folder belongs to another user, so git refuses it: {remedy}"
         )
     elif done.returncode:
         text = f"{done.stderr.strip().removeprefix('fatal: ')}: git clone the project"
-        yield Finding("git", TODO, text)
+        yield Finding("git", FAIL, text)
     elif done.stdout.strip() == "true":
         remedy = "queued and temporary experiments of DVC need all of it: git fetch --unshallow"
         yield Finding("git", NOTE, f"a shallow clone; {remedy}")
@@ -48,13 +48,13 @@ def cache() -> Iterator[Finding]:
     try:
         local = Repo().cache.local
     except DvcException as error:
-        yield Finding("cache", TODO, f"DVC: {error}")
+        yield Finding("cache", FAIL, f"DVC: {error}")
         return
     folder = Path(local.path)
     while not folder.exists():  # not made by looking
         folder = folder.parent
     if not os.access(folder, os.W_OK):
-        yield Finding("cache", TODO, f"{folder} cannot be written: chown or chmod it")
+        yield Finding("cache", FAIL, f"{folder} cannot be written: chown or chmod it")
         return
     system = LocalFileSystem()  # type: ignore[no-untyped-call]
     kinds = test_links(local.cache_types, system, str(folder), system, str(Path.cwd() / "link"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from cifar_tricks.doctor.finding import OK, TODO, Finding
+from cifar_tricks.doctor.finding import FAIL, OK, Finding
 from cifar_tricks.tracking.store import Store, find_store
 
 
@@ -20,7 +20,7 @@ def tracking() -> Iterator[Finding]:
         try:
             yield Finding("tracking", OK, f"{store.name}: {_num_runs(store.file)} runs")
         except sqlite3.Error as error:
-            yield Finding("tracking", TODO, f"{store.name}: {error}; make verify tells more")
+            yield Finding("tracking", FAIL, f"{store.name}: {error}; make verify tells more")
     else:
         yield _reached(store)
 
@@ -39,7 +39,7 @@ def _reached(store: Store) -> Finding:
         store.reach()
     except OSError as error:
         text = f"{store.name} does not answer ({type(error).__name__}): start it, or unset "
-        return Finding("tracking", TODO, f"{text}MLFLOW_TRACKING_URI")
+        return Finding("tracking", FAIL, f"{text}MLFLOW_TRACKING_URI")
     count = f": {_num_served_runs(store.uri)} runs" if store.served else " answers"
     return Finding("tracking", OK, f"{store.name}{count}")
 
