@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from gpu_measure import wait
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
@@ -44,6 +45,7 @@ def in_turn(runs: list[Trainer]) -> Callable[[int], None]:
             for _ in range(count):
                 with run.turn():
                     run.train_step()
+            wait(run.device)  # or a GPU would begin the next one beside it
 
     return steps
 
@@ -99,11 +101,13 @@ def main() -> None:
     parser.add_argument("--keys", nargs="+", default=["model1-baseline", "model2-baseline"])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10, help="of each seed in one measurement")
+    parser.add_argument("--steps", type=int, help="of each seed in one measurement")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     device = choose_device("auto")
     prepare(device, threads=args.threads)
+    # Ten steps of a GPU are three milliseconds.
+    count = args.steps or (300 if device.type == "cuda" else 10)
     arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
     rows = []
     for key in args.keys:
@@ -124,10 +128,9 @@ def main() -> None:
             for _ in range(args.rounds):
                 for name, steps in ways.items():
                     start = time.perf_counter()
-                    steps(args.steps)
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    images = args.steps * args.seeds * recipe.batch_size
+                    steps(count)
+                    wait(device)
+                    images = count * args.seeds * recipe.batch_size
                     speeds[name].append(images / (time.perf_counter() - start))
             for name, values in speeds.items():
                 row = {

@@ -33,6 +33,9 @@ from cifar_tricks.training.images import TRAIN_FILE
 RESULTS = Path("benchmarks/results.json")
 KEYS = ("reference-baseline", "model1-baseline", "model2-baseline", "improve-best", "transfer")
 USUAL = ("usual, 0 workers", "usual, 2 workers", "usual, two at once")
+# Fewer steps of a GPU are too short to be measured.
+LEAST_STEPS = {"cpu": 2, "cuda": 300}
+SEEDS_AT_ONCE = 10
 BUSY = 0.15  # cores that others may use before a measurement counts as disturbed
 
 
@@ -72,7 +75,7 @@ class Way:
 
     def __init__(self, jobs: Sequence[Job], batch_size: int) -> None:
         self.workers = [Worker(job) for job in jobs]
-        self.images = batch_size * len(jobs)
+        self.images = batch_size * sum(job.seeds for job in jobs)
         self.steps = 4
         self.speeds: list[float] = []
         self.run()  # warm
@@ -85,9 +88,10 @@ class Way:
         seconds = max(worker.answer()["seconds"] for worker in self.workers)
         return self.steps * self.images / float(seconds)
 
-    def calibrate(self, seconds: float) -> None:
-        """Chooses the number of steps so that a measurement takes about this long."""
-        self.steps = max(2, round(seconds * self.run() / self.images))
+    def calibrate(self, seconds: float, *, least: int = 2) -> None:
+        """Chooses the number of steps, at least so many, for a measurement of about this length."""
+        self.steps = max(least, self.steps)
+        self.steps = max(least, round(seconds * self.run() / self.images))
 
     def measure(self) -> None:
         """Adds a measurement, and notes how much of the machine others used meanwhile."""
@@ -129,8 +133,10 @@ def others_load() -> Iterator[list[float]]:
     result[0] = max(0.0, (total_after - total - (own_after - own)) / elapsed)
 
 
-def ways(key: str, *, augment: bool, cores: int, compiled: bool) -> dict[str, list[Job]]:
-    """All trainers of one net."""
+def ways(
+    key: str, *, augment: bool, cores: int, compiled: bool, device: str
+) -> dict[str, list[Job]]:
+    """All trainers of one net; several trainings at once are processes on a CPU, seeds on a GPU."""
     one = Job(way="usual", key=key, augment=augment, threads=cores)
     half = replace(one, threads=1)
     engine, limit = replace(one, way="engine"), replace(one, way="limit", augment=False)
@@ -142,7 +148,10 @@ def ways(key: str, *, augment: bool, cores: int, compiled: bool) -> dict[str, li
         "engine, fp32": [engine],
         "engine, bf16": [replace(engine, precision="bf16")],
     }
-    if cores > 1 and not torch.cuda.is_available():
+    if device == "cuda" and "transfer" not in key:
+        several = replace(engine, precision="bf16", seeds=SEEDS_AT_ONCE)
+        result[f"engine, bf16, {SEEDS_AT_ONCE} seeds"] = [several]
+    elif device == "cpu" and cores > 1:
         pair = replace(engine, threads=1)
         result["usual, two at once"] = [half, half]
         result["engine, fp32, two at once"] = [pair, pair]
@@ -154,12 +163,12 @@ def ways(key: str, *, augment: bool, cores: int, compiled: bool) -> dict[str, li
 
 
 def compare(
-    jobs: dict[str, list[Job]], batch_size: int, *, seconds: float, rounds: int
+    jobs: dict[str, list[Job]], batch_size: int, *, seconds: float, rounds: int, device: str
 ) -> dict[str, dict[str, Any]]:
     """Medians, spreads and ratios round by round of all ways to train one net."""
     made = {name: Way(parts, batch_size) for name, parts in jobs.items()}
     for way in made.values():
-        way.calibrate(seconds)
+        way.calibrate(seconds, least=LEAST_STEPS[device])
     for _ in range(rounds):
         for way in made.values():
             way.measure()
@@ -167,7 +176,7 @@ def compare(
     rows = {}
     for name, way in made.items():
         limit = made.get(f"limit, {jobs[name][0].precision}")
-        one = len(way.workers) == 1
+        one = way.images == batch_size
         rows[name] = {
             "images_per_second": round(statistics.median(way.speeds), 1),
             "ratio_to_usual": _ratio(way.speeds, usual),
@@ -185,13 +194,23 @@ def compare(
     return rows
 
 
-def _kept(path: Path, machine: str) -> dict[str, Any]:
-    """Measurements of other nets on the same machine with the same PyTorch."""
-    if not path.exists():
-        return {}
-    before = json.loads(path.read_text())
-    same = (before["machine"], before["torch"]) == (machine, torch.__version__)
-    return dict(before["nets"]) if same else {}
+def sections(
+    path: Path, device: str, about: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is to be written, and the part of it that belongs to the device.
+
+    That of a GPU stands beside that of the CPU. Measurements of other nets are kept where machine
+    and PyTorch are the same.
+    """
+    whole = json.loads(path.read_text()) if path.exists() else {"nets": {}}
+    before = whole.get("gpu", {}) if device == "cuda" else whole
+    same = all(before.get(name) == about[name] for name in ("machine", "torch"))
+    section = about | {"nets": before["nets"] if same else {}}
+    if device == "cuda":
+        whole["gpu"] = section
+        return whole, section
+    section |= {"gpu": whole["gpu"]} if "gpu" in whole else {}
+    return section, section
 
 
 def _best(made: dict[str, Way], names: Sequence[str]) -> list[float]:
@@ -227,14 +246,15 @@ def main() -> None:
         print(f"warning: other programs use {load[0]:.1f} cores", file=sys.stderr)
     known = variants(load_params(), "full", backbone=used_backbone())
     cores = os.cpu_count() or 1
-    result: dict[str, Any] = {
-        "machine": device_name(choose_device("auto")),
+    device = choose_device("auto")
+    about: dict[str, Any] = {
+        "machine": device_name(device),
         "platform": platform.platform(terse=True),
         "cores": cores,
         "torch": torch.__version__,
         "others_load_at_start": round(load[0], 2),
-        "nets": _kept(args.output, device_name(choose_device("auto"))),
     }
+    whole, result = sections(args.output, device.type, about)
     print(
         f"{'':36}{'trainer':28}{'images/s':>9}{'min':>9}{'max':>9}"
         f"{'x usual':>9}{'x best':>9}{'x limit':>9}"
@@ -244,13 +264,20 @@ def main() -> None:
         # A frozen trunk runs once per image, so its images stay as they are.
         for augment in (False,) if given == "transfer" else (False, True):
             title = key + (", augmented" if augment else "")
-            jobs = ways(key, augment=augment, cores=cores, compiled=args.compile)
-            batch_size = known[key].recipe.batch_size
-            rows = compare(jobs, batch_size, seconds=args.seconds, rounds=args.rounds)
+            jobs = ways(
+                key, augment=augment, cores=cores, compiled=args.compile, device=device.type
+            )
+            rows = compare(
+                jobs,
+                known[key].recipe.batch_size,
+                seconds=args.seconds,
+                rounds=args.rounds,
+                device=device.type,
+            )
             result["nets"][title] = rows
             for name, row in rows.items():
                 print(_line(title, name, row), flush=True)
-            args.output.write_text(json.dumps(result, indent=2) + "\n")
+            args.output.write_text(json.dumps(whole, indent=2) + "\n")
 
 
 def _line(title: str, name: str, row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_measure import wait
 from usual import UsualTrainer
 
 from cifar_tricks.base.arrays import Arrays, read_arrays
@@ -43,14 +44,14 @@ WAYS = {
     "cached, fp32": ("cached", "fp32", 0),
     "cached, bf16": ("cached", "bf16", 0),
 }
-WARM_UP_STEPS = 3
+WARM_UP_STEPS = 4  # on a GPU the last of them is recorded
 # Images of a training at full scale: what an epoch passes over, and what the trunk sees once.
 EPOCH_IMAGES, ALL_IMAGES, EPOCHS = 45_000, 50_000, 10
 
 
 def usual(recipe: TransferRecipe, arrays: Arrays, workers: int, steps: int) -> dict[str, float]:
     """Images per second of the usual loop."""
-    trainer = UsualTrainer(recipe, arrays, torch.device("cpu"), workers=workers)
+    trainer = UsualTrainer(recipe, arrays, choose_device("auto"), workers=workers)
     for step in range(WARM_UP_STEPS + steps):
         if step == WARM_UP_STEPS:
             start = time.perf_counter()
@@ -65,27 +66,30 @@ def engine(recipe: TransferRecipe, arrays: Arrays, steps: int, cache_gb: float) 
     recipe = replace(recipe, features=call, train_images=size, validation_images=1)
     # Random weights: they cost the same.
     weights = {n: v.numpy() for n, v in BACKBONES[recipe.net.backbone].net().state_dict().items()}
-    device = torch.device("cpu")
+    device = choose_device("auto")
     data = make_training_data(arrays, None, recipe, seed=0, device=device, backbone=weights)
     trainer = Trainer(recipe, data, seed=0, device=device)
     start = time.perf_counter()
     pieces = list(trainer.data.prepare())
+    wait(device)
     result = {}
     if pieces:
         result["trunk_images_per_second"] = pieces[-1][0] / (time.perf_counter() - start)
         result["kilobytes_per_image"] = trainer.data.train.kept[0].nbytes / 1000
     for step in range(WARM_UP_STEPS + steps):
         if step == WARM_UP_STEPS:
+            wait(device)
             start = time.perf_counter()
         with trainer.turn():
             trainer.train_step()
+    wait(device)
     speed = steps * recipe.batch_size / (time.perf_counter() - start)
     return {"images_per_second": speed, **result}
 
 
 def measure_here(args: argparse.Namespace) -> None:
     """One measurement in this process; prints JSON."""
-    prepare(torch.device("cpu"), threads=args.threads)
+    prepare(choose_device("auto"), threads=args.threads)
     way, precision, workers = WAYS[args.way]
     variant = variants(load_params(), "full", backbone=args.backbone)[f"transfer-{args.backbone}"]
     recipe = replace(variant.recipe, precision=precision)
@@ -138,17 +142,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", choices=BACKBONES)
     parser.add_argument("--way", choices=WAYS, help="measure one, in this process")
-    parser.add_argument("--steps", type=int, default=12, help="of one measurement")
+    parser.add_argument("--steps", type=int, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
+    device = choose_device("auto")
+    args.steps = args.steps or (300 if device.type == "cuda" else 12)
     if args.way:
         return measure_here(args)
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"warning: something else loads this machine (load {load:.1f})", file=sys.stderr)
     result: dict[str, Any] = {
-        "machine": device_name(choose_device("cpu")),
+        "machine": device_name(device),
         "platform": platform.platform(terse=True),
         "threads": args.threads,
         "torch": torch.__version__,

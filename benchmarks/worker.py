@@ -30,6 +30,7 @@ class Job:
         augment: whether training images are cropped and flipped at random.
         workers: of the usual trainer's DataLoader.
         threads: CPU threads.
+        seeds: trainings of the engine side by side.
         filters: of every convolution; None for those of the variant.
         train_images: size of the training split; None for that of scale full.
     """
@@ -40,12 +41,14 @@ class Job:
     augment: bool = False
     workers: int = 0
     threads: int = 1
+    seeds: int = 1
     filters: int | None = None
     train_images: int | None = None
 
 
 def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, Any]]:
-    """The step, the validation (returns how many images it took), and facts about the way."""
+    """The step, the validation (returns how many images it took), and facts about the way: among
+    them ``wait``, which returns when the device has done what was queued."""
     # As a stage imports them: what the usual trainer needs beyond is its own affair.
     from cifar_tricks.parameters.load import load_params
     from cifar_tricks.parameters.variants import variants
@@ -93,16 +96,16 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
         batches = VALIDATION_IMAGES // recipe.batch_size
         if transfer:
             batches = 4
-        return usual.step, lambda: usual.validate(batches), {}
+        return usual.step, lambda: usual.validate(batches), {"wait": wait}
     if job.way != "engine" and not transfer:
         from limit import fastest_step
 
         step, name = fastest_step(recipe, device, compiled=job.way == "compiled")
-        return step, lambda: 0, {"switches": name}
+        return step, lambda: 0, {"switches": name, "wait": wait}
     from cifar_tricks.training.images import make_training_data
     from cifar_tricks.training.trainer import Trainer
 
-    weights, facts = None, {}
+    weights, facts = None, {"wait": wait}
     if transfer:
         recipe = replace(recipe, train_images=TRANSFER_IMAGES, validation_images=64)
         # Random weights: they cost the same.
@@ -110,8 +113,11 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
         weights = {name: value.numpy() for name, value in made.items()}
     else:
         recipe = replace(recipe, validation_images=VALIDATION_IMAGES)
-    data = make_training_data(arrays, None, recipe, seed=0, device=device, backbone=weights)
-    run = Trainer(recipe, data, seed=0, device=device)
+    runs = []
+    for seed in range(job.seeds):
+        data = make_training_data(arrays, None, recipe, seed=seed, device=device, backbone=weights)
+        runs.append(Trainer(recipe, data, seed=seed, device=device))
+    run = runs[0]
     start = time.perf_counter()
     pieces = list(run.data.prepare())
     if pieces:
@@ -119,12 +125,14 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
     if job.way == "limit":
         from limit import limit_of_tail
 
-        rows = torch.arange(recipe.batch_size, device=device)
-        return limit_of_tail(recipe, run.trained, run.data.train.batch(rows)[0]), lambda: 0, {}
+        rows = run.data.train.rows[: recipe.batch_size]
+        step = limit_of_tail(recipe, run.trained, run.data.train.batch(rows)[0])
+        return step, lambda: 0, {"wait": wait}
 
     def step() -> None:
-        with run.turn():
-            run.train_step()
+        for one in runs:
+            with one.turn():
+                one.train_step()
 
     def validate() -> int:
         with run.turn():
@@ -132,7 +140,6 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
             run.measured.tolist()
         return len(run.data.validation)
 
-    facts["wait"] = wait
     return step, validate, facts
 
 
@@ -140,7 +147,7 @@ def main() -> None:
     """Answers until the standard input ends."""
     job = Job(**json.loads(sys.argv[1]))
     step, validate, facts = build(job)
-    wait = facts.pop("wait", lambda: None)
+    wait = facts.pop("wait")
     step()
     wait()
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -155,7 +162,9 @@ def main() -> None:
         command, _, number = line.strip().partition(" ")
         start = time.perf_counter()
         if command == "validate":
-            _tell({"images": validate(), "seconds": time.perf_counter() - start})
+            images = validate()
+            wait()
+            _tell({"images": images, "seconds": time.perf_counter() - start})
             continue
         for _ in range(int(number)):
             step()

@@ -1,15 +1,21 @@
 """Puts finished seeds on record, and trains those that are not finished.
 
-    python -m cifar_tricks.commands.record KEY SEED [SEED ...]
+    python -m cifar_tricks.commands.record KEY SEED [SEED ...] [-- KEY SEED [SEED ...] ...]
 
-``make share`` calls it for every variant and seed in turn. Weights stay in ``resume``, where a
+``make share`` calls it for every variant and seed in turn, on a GPU once for all of them: a process
+of its own for each would leave the GPU idle while it starts. Weights stay in ``resume``, where a
 later ``dvc repro`` on this machine finds them.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+import traceback
+from collections.abc import Iterator, Sequence
+
+import torch
 
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.files import project_root
@@ -20,7 +26,7 @@ from cifar_tricks.evaluation.test_images import read_test_images
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.runs.folders import HISTORY
-from cifar_tricks.runs.plan import check_room, plan
+from cifar_tricks.runs.plan import check_device, check_room, plan
 from cifar_tricks.runs.publish import make_run
 from cifar_tricks.runs.records import Record, on_record, write_record
 from cifar_tricks.runs.reuse import adopt
@@ -29,9 +35,53 @@ from cifar_tricks.runs.train import train_missing
 
 
 def main(argv: list[str]) -> int:
-    """Trains what is missing and writes its records; returns the exit code."""
-    key, *seeds = argv
-    return exit_code(lambda: record_seeds(load_params(), key, [int(seed) for seed in seeds]))
+    """Trains what is missing and writes its records.
+
+    A variant that fails leaves the others alone; a signal ends all.
+
+    Returns:
+        The exit code of the first that failed.
+    """
+    return exit_code(lambda: _record_all(list(_split(argv))))
+
+
+def _record_all(jobs: list[list[str]]) -> int:
+    params, codes = load_params(), [0]
+    for key, *seeds in jobs:
+        codes.append(record_or_tell(params, key, [int(seed) for seed in seeds]))
+        if codes[-1] >= 128:
+            return codes[-1]
+    return next((code for code in codes if code), 0)
+
+
+def _split(argv: Sequence[str]) -> Iterator[list[str]]:
+    job: list[str] = []
+    for word in argv:
+        if word == "--":
+            yield job
+            job = []
+        else:
+            job.append(word)
+    yield job
+
+
+def record_or_tell(params: Params, key: str, seeds: list[int]) -> int:
+    """As :func:`record_seeds`; what fails is told, and leaves no memory in use.
+
+    Returns:
+        0, or the exit code that follows: 128 and more for a signal.
+    """
+    try:
+        return exit_code(lambda: record_seeds(params, key, seeds))
+    except Exception:  # a fault of the program, which the next variant may not have
+        traceback.print_exc()
+        print(f"error: {key}: the training failed, see above", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        # What a failed training still holds, before the next one needs the memory, and while no
+        # step is being recorded.
+        gc.collect()
+        torch.cuda.empty_cache()  # does nothing where no GPU is in use
 
 
 def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
@@ -52,6 +102,7 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
     numbers = [seed for seed in seeds if not on_record(training, seed)]
     if not numbers:
         return
+    check_device(training)
     check_room(training, len(numbers))
     with claimed(training, numbers) as todo:
         for seed in todo:

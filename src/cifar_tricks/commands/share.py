@@ -71,6 +71,7 @@ def train_and_record(
     names, numbers = chosen_keys(params, keys), chosen_seeds(seeds, params)
     chosen = choose_engine(wanted, at_once=num_jobs(jobs, params), memory=BYTES_PER_JOB)
     gpu = chosen.has_gpu(params.device)
+    check_scale(params, gpu=gpu)
     todo = list(planned(names, numbers, gpu=gpu))
     device = ("cuda" if gpu else "cpu") if chosen.remote else ""
     study = Study(params, RECORD, device)
@@ -80,6 +81,20 @@ def train_and_record(
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")
     return code
+
+
+def check_scale(params: Params, *, gpu: bool) -> None:
+    """Whether the seeds of the scale may be trained on such devices.
+
+    Raises:
+        UserError: they have to come from others.
+    """
+    wanted, here = params.scales[params.scale].device, "cuda" if gpu else "cpu"
+    if wanted not in (None, here):
+        raise UserError(
+            f"params.yaml: scales.{params.scale}.device = {wanted}: trainings would run on {here} "
+            "here; take another scale, or a machine and device of that kind"
+        )
 
 
 def planned(keys: Sequence[str], seeds: Sequence[int], *, gpu: bool) -> Iterator[Job]:

@@ -29,16 +29,18 @@ def has_gpu(device: str) -> bool:
 
 
 class Local:
-    """A process for each job, which puts its records into their place itself.
+    """A process for each job, or one for all of them, which puts records into their place itself.
 
     Args:
-        at_once: how many of them.
+        at_once: how many processes at the same time.
+        in_turn: whether one process trains all jobs, one after the other; None: on a GPU, which
+            would be idle while each starts.
     """
 
     remote = False
 
-    def __init__(self, at_once: int) -> None:
-        self.at_once = at_once
+    def __init__(self, at_once: int, *, in_turn: bool | None = None) -> None:
+        self.at_once, self.in_turn = at_once, in_turn
 
     def has_gpu(self, device: str) -> bool:
         """See :func:`has_gpu`."""
@@ -48,7 +50,29 @@ class Local:
         self, study: Study, jobs: Sequence[Job], processes: Processes
     ) -> Iterator[Trained | Failed]:
         """See :class:`cifar_tricks.engines.jobs.Engine`."""
+        in_turn = self.in_turn
+        if in_turn is None:
+            in_turn = self.at_once == 1 and has_gpu(study.params.device)
+        yield from (self._all if in_turn else self._each)(study, jobs, processes)
 
+    def _all(
+        self, study: Study, jobs: Sequence[Job], processes: Processes
+    ) -> Iterator[Trained | Failed]:
+        words = [sys.executable, *study.command(jobs[0])]
+        for job in jobs[1:]:
+            words += ["--", *study.command(job)[2:]]
+        code = processes.run(words, lines=True)
+        for job in jobs:
+            paths = {seed: record_file(study.params.scale, job.key, seed) for seed in job.seeds}
+            if code and not all(path.exists() for path in paths.values()):
+                yield Failed(job, "", code)
+            for seed, path in paths.items():
+                if path.exists():
+                    yield Trained(job.key, seed, path.read_bytes(), "")
+
+    def _each(
+        self, study: Study, jobs: Sequence[Job], processes: Processes
+    ) -> Iterator[Trained | Failed]:
         def work(job: Job) -> tuple[Job, int]:
             return job, processes.run([sys.executable, *study.command(job)], lines=True)
 

@@ -29,6 +29,8 @@ class Scale(Section):
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1, max_length=1000)]
     precision: Precision
     threads: Annotated[int, Field(ge=1, le=1024)]
+    # The kind of device that its seeds come from; None: any, and the report names them.
+    device: Literal["cpu", "cuda"] | None = None
 
 
 class Train(Section):

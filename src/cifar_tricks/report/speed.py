@@ -35,7 +35,8 @@ def read_bench() -> dict[str, Any] | None:
     """
     try:
         bench = json.loads(BENCH.read_bytes())
-        assert all(set(USUAL) < set(rows) for rows in bench["nets"].values())
+        for section in (bench, bench.get("gpu", bench)):
+            assert all(set(USUAL) < set(rows) for rows in section["nets"].values())
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, AttributeError, AssertionError) as error:
@@ -44,8 +45,15 @@ def read_bench() -> dict[str, Any] | None:
 
 
 def speed_table(bench: dict[str, Any]) -> list[dict[str, str]]:
-    """A row per net: images per second, times the usual trainer's, and a training's length."""
-    return [_row(net, rows) for net, rows in bench["nets"].items()]
+    """A row per net: images per second, times the usual trainer's, and a training's length; those
+    of a GPU last, with its name."""
+    gpu = bench.get("gpu", {"nets": {}})
+    ways = bench["nets"] | {f"{net}, {gpu['machine']}": rows for net, rows in gpu["nets"].items()}
+    table = [_row(net, rows) for net, rows in ways.items()]
+    if gpu["nets"]:
+        for row, rows in zip(table, ways.values(), strict=True):
+            row["bf16, ten seeds"] = _speed(rows, "engine, bf16, 10 seeds")
+    return table
 
 
 def _row(net: str, rows: Rows) -> dict[str, str]:

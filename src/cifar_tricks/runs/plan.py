@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +39,7 @@ class Training:
         backbone: weights from ImageNet, where the recipe starts from them.
         code: see :func:`code_hash`.
         test_images: how many the nets are asked when they are trained.
+        device_of_scale: the kind of device that its seeds have to come from; None for any.
     """
 
     scale: str
@@ -47,6 +50,11 @@ class Training:
     backbone: Arrays | None
     code: str
     test_images: int
+    device_of_scale: str | None = None
+
+    def accepts(self, device: str) -> bool:
+        """Whether seeds of the scale may come from this kind of device."""
+        return self.device_of_scale in (None, device)
 
     def data_hashes(self) -> dict[str, str]:
         """Content hashes of the files that the training reads."""
@@ -82,16 +90,46 @@ def plan(params: Params, key: str) -> Training:
     if variant.backbone:
         file = weights_file(variant.backbone)
         backbone = read_arrays(file, remedy=restored(file.parent))
+    size = params.scales[params.scale]
     return Training(
         scale=params.scale,
         variant=variant,
         device=device,
-        arrays=read_arrays(TRAIN_FILE),
-        copies=read_arrays(COPIES_FILE) if variant.recipe.copies else None,
+        arrays=_images(TRAIN_FILE),
+        copies=_images(COPIES_FILE) if variant.recipe.copies else None,
         backbone=backbone,
         code=code_hash(variant.recipe),
-        test_images=params.scales[params.scale].test_images,
+        test_images=size.test_images,
+        device_of_scale=size.device,
     )
+
+
+def _images(path: str) -> Arrays:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return read_arrays(path)  # it tells what is wrong
+    return _read_once(path, Path.cwd(), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)
+def _read_once(path: str, folder: Path, changed: int, size: int) -> Arrays:
+    """A process that trains many variants reads and checks the images once."""
+    return read_arrays(path)
+
+
+def check_device(training: Training) -> None:
+    """Whether the scale's seeds may be trained here.
+
+    Raises:
+        UserError: on another kind of device only.
+    """
+    wanted, here = training.device_of_scale, training.device.type
+    if not training.accepts(here):
+        raise UserError(
+            f"params.yaml: scales.{training.scale}.device = {wanted}: {training.variant.key} would "
+            f"be trained on {here} here; take another scale, or a machine and device of that kind"
+        )
 
 
 def _find_variant(params: Params, name: str) -> Variant:

@@ -157,7 +157,8 @@ def on_record(training: Training, seed: int) -> bool:
 def difference(record: Record, training: Training) -> str:
     """What keeps a record from being the result of this training, "" for nothing.
 
-    The machine and the version of PyTorch may differ: they move a result less than another seed
+    The machine and the version of PyTorch may differ, and the kind of device unless the scale names
+    one: they move a result less than another seed
     does (docs/decisions/pipeline.md), and the report names them.
 
     Args:
@@ -168,10 +169,11 @@ def difference(record: Record, training: Training) -> str:
     if unknown := unknown_name(run.recipe):
         return unknown
     found = {"recipe": run.recipe, "data": run.data, "engine": record.result.origin.engine}
-    found |= {"test_images": record.answers.get("images")}
+    device = record.result.origin.device
+    found |= {"test_images": record.answers.get("images"), "device": device}
     recipe, data = asdict(training.variant.recipe), training.data_hashes()
     wanted = {"recipe": recipe, "data": data, "engine": ENGINE, "test_images": training.test_images}
-    return differences(found, wanted)
+    return differences(found, wanted | {"device": training.device_of_scale or device})
 
 
 def unknown_name(value: Any, where: str = "recipe") -> str:

@@ -93,7 +93,11 @@ def trained_seeds(training: Training) -> dict[int, SeedResult]:
     wanted = {"recipe": asdict(training.variant.recipe), "data": training.data_hashes()}
     if differences({"recipe": run.recipe, "data": run.data}, wanted):
         return {}
-    return {seed: one for seed, one in run.seeds.items() if one.origin.engine == ENGINE}
+    return {
+        seed: one
+        for seed, one in run.seeds.items()
+        if one.origin.engine == ENGINE and training.accepts(one.origin.device)
+    }
 
 
 def _last_output(stage: str, folder: Path) -> dict[str, Path]:
@@ -128,6 +132,8 @@ def _is_of(run: Run, seed: Seed) -> bool:
     """Whether the run has this very seed, trained here as it would be now, with its weights."""
     result = run.seeds.get(seed.number)
     if result is None or result.origin.recorded:
+        return False
+    if not seed.training.accepts(result.origin.device):
         return False
     found = {
         "recipe": run.recipe,

@@ -12,12 +12,13 @@ from cifar_tricks.base.place import check_place
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import tell_rounding
 from cifar_tricks.parameters.schema import Gpu, Params
-from cifar_tricks.runs.plan import check_room, plan
+from cifar_tricks.runs.plan import check_device, check_room, plan
 from cifar_tricks.runs.publish import publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import take_cached
 from cifar_tricks.runs.seed import Seed, claimed
 from cifar_tricks.runs.side_by_side import groups, train_seeds
+from cifar_tricks.training.device import tell_device
 
 
 def train_variant(params: Params, key: str) -> None:
@@ -66,14 +67,17 @@ def train_missing(
     left = [seed for seed in seeds if not _is_done(seed, use_records=use_records)]
     if not left:
         return
+    check_device(seeds[0].training)
     tell_rounding()
+    tell_device(seeds[0].training.device)
     for group in groups(left, gpu.seeds_at_once):
         train_seeds(group, stop_requested, graphs=gpu.graphs)
 
 
 def _is_done(seed: Seed, *, use_records: bool) -> bool:
     """Whether this seed is finished, or has a record to take over; says so."""
-    if seed.has_weights or (use_records and seed.result):
+    accepted = seed.result is not None and seed.training.accepts(seed.result.origin.device)
+    if accepted and (seed.has_weights or use_records):
         print(f"{seed.folder.name}: already trained, kept", flush=True)
         return True
     return use_records and take_record(seed)

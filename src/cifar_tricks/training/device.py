@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 import warnings
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -89,6 +90,12 @@ def prepare(device: torch.device, *, threads: int, precision: str = "fp32") -> N
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+@cache
+def tell_device(device: torch.device) -> None:
+    """Says once in a process where it trains."""
+    print(f"device: {device.type} ({device_name(device)})", flush=True)
 
 
 def device_name(device: torch.device) -> str:
