@@ -74,8 +74,7 @@ def study(report: Report, args: argparse.Namespace) -> bool:
         Whether none of them failed.
     """
     from cifar_tricks.parameters.load import load_params
-    from cifar_tricks.parameters.variants import variants
-    from cifar_tricks.training.backbones import used_backbone
+    from cifar_tricks.parameters.variants import trainable_variants
 
     data = args.data.resolve()
     for name in ("train", "test"):
@@ -90,13 +89,11 @@ def study(report: Report, args: argparse.Namespace) -> bool:
     # In a folder of its own, where nothing is on record, and which goes with the weights in it.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("data").symlink_to(data)
-        backbone = used_backbone()
-        known = variants(params, backbone=backbone)
+        known = trainable_variants(params)
         for key in args.keys:
             if key not in known:
                 raise UserError(f"--keys {key}: no such variant; {choose_from(key, known)}")
-        every = [key for key in known if backbone or known[key].group != "transfer"]
-        return _train(report, params, args.keys or every, args)
+        return _train(report, params, args.keys or [*known], args)
 
 
 def _train(report: Report, params: Params, keys: list[str], args: argparse.Namespace) -> bool:
@@ -108,9 +105,8 @@ def _train(report: Report, params: Params, keys: list[str], args: argparse.Names
             report.skip(keys[place:])
             break
         start = time.monotonic()
-        name = "transfer" if key.startswith("transfer-") else key
         seeds = args.seeds or list(params.seeds)
-        failed = record_or_tell(params, name, seeds) or failed
+        failed = record_or_tell(params, key, seeds) or failed
         longest = max(longest, time.monotonic() - start)
         if Path("records").exists():
             part = archive.with_suffix(".part")

@@ -17,8 +17,10 @@ from helpers.recipes import CPU, make_recipe
 from helpers.tape import EagerStream, TapeStream
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from cifar_tricks.base import resources
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands import jobs, share
 from cifar_tricks.evaluation import scoring
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.training import device as devices
@@ -309,3 +311,35 @@ def test_nets_trained_in_tf32_are_scored_in_it(
         monkeypatch.setattr(scoring, "choose_device", lambda _, name=name: torch.device(name))
         scoring._prepared_device(params)
     assert seen == [("cpu", "fp32"), ("cuda", "tf32")]
+
+
+def test_the_device_that_auto_stands_for_is_told_and_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.device == "auto"
+    for there in (False, True):
+        monkeypatch.setattr(resources, "has_gpu", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+        jobs.tell_device(params)
+        jobs.tell_device(params)
+    assert capsys.readouterr().out.splitlines() == ["device: cpu"] * 2 + ["device: cuda (a GPU)"]
+
+
+def test_a_gpu_that_cannot_be_used_ends_make_repro_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resources, "has_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="cannot use the GPU of this machine"):
+        jobs.num_jobs("auto", load_params(ROOT / "params.yaml"))
+
+
+def test_a_scale_for_gpus_is_not_shared_out_on_a_cpu() -> None:
+    params = load_params(ROOT / "params.yaml")
+    share.check_scale(params, gpu=False)
+    params = params.model_copy(update={"scale": "full_gpu"})
+    share.check_scale(params, gpu=True)
+    with pytest.raises(UserError, match=r"scales.full_gpu.device = cuda: .* on cpu here"):
+        share.check_scale(params, gpu=False)

@@ -38,6 +38,21 @@ def num_jobs(given: str, params: Params) -> int:
     return max(1, min(int(resources.cores() // threads), spare // BYTES_PER_JOB))
 
 
+def tell_device(params: Params) -> None:
+    """Says which device ``device: auto`` stands for here.
+
+    Raises:
+        UserError: there is a GPU, or one was asked for, and it cannot be used.
+    """
+    if not has_gpu(params.device):
+        print("device: cpu", flush=True)
+        return
+    # Only here: without a GPU nothing imports PyTorch.
+    from cifar_tricks.training import device
+
+    device.tell_device(device.choose_device(params.device))
+
+
 def split_work(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
     """Splits trainings into at most ``jobs`` lists of DVC stages of about equal work."""
     shares: list[list[str]] = [[] for _ in range(min(jobs, len(trainings)))]

@@ -17,7 +17,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cifar_tricks.base.files import write_atomically
-from cifar_tricks.commands.jobs import num_jobs, split_work
+from cifar_tricks.commands.jobs import num_jobs, split_work, tell_device
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
@@ -55,6 +55,7 @@ def reproduce(jobs: str) -> int:
     params = load_params()
     find_store()  # a wrong address is told before any work, not by the last stage
     at_once = num_jobs(jobs, params)
+    tell_device(params)
     with running_alone("make repro") as commands:
         code = _repro(commands, params, at_once)
         sort_lock(LOCK, _stage_names(params))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
-from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs
+from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs, tell_device
 from cifar_tricks.commands.processes import fetch_data, running_alone
 from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
@@ -72,6 +72,8 @@ def train_and_record(
     chosen = choose_engine(wanted, at_once=num_jobs(jobs, params), memory=BYTES_PER_JOB)
     gpu = chosen.has_gpu(params.device)
     check_scale(params, gpu=gpu)
+    if not chosen.remote:
+        tell_device(params)
     todo = list(planned(names, numbers, gpu=gpu))
     device = ("cuda" if gpu else "cpu") if chosen.remote else ""
     study = Study(params, RECORD, device)

@@ -69,7 +69,8 @@ def train_missing(
         return
     check_device(seeds[0].training)
     tell_rounding()
-    tell_device(seeds[0].training.device)
+    if (device := seeds[0].training.device).type == "cuda":
+        tell_device(device)
     for group in groups(left, gpu.seeds_at_once):
         train_seeds(group, stop_requested, graphs=gpu.graphs)
 
