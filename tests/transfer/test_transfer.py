@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from helpers.recipes import CPU
+from helpers.synthetic_images import make_images
 from torch.nn import functional as F
 
 from cifar_tricks.base.arrays import Arrays
@@ -23,6 +24,8 @@ from cifar_tricks.training.nets import build_net, load_weights, num_parameters
 from cifar_tricks.training.predicting import predict
 from cifar_tricks.training.recipe import BackboneSpec, TransferRecipe
 from cifar_tricks.transfer import frozen_features
+from cifar_tricks.transfer.features import CHUNK, Features
+from cifar_tricks.transfer.net import TransferNet
 
 SPECS = {name: BackboneSpec(backbone=name, image_size=64) for name in BACKBONES}
 EVERYTHING = 1.0
@@ -151,7 +154,7 @@ def test_a_partial_cache_gives_each_image_its_own_features(arrays: Arrays) -> No
         seen.append(len(batch))
         return batch[:, :, ::8, ::8].float()
 
-    parts = {kept: frozen_features.Features(images, compute, num_kept=kept) for kept in (0, 33, 50)}
+    parts = {kept: Features(images, compute, num_kept=kept) for kept in (0, 33, 50)}
     for kept, part in parts.items():
         assert list(part.fill())[-1:] == ([kept] if kept else [])
         seen.clear()
@@ -242,3 +245,53 @@ def test_depthwise_convolutions_train_in_float32_under_bf16() -> None:
     tail = {name for name in seen if name.startswith(("blocks.5", "blocks.6"))}
     assert tail and tail < set(seen)
     assert {name for name, dtype in seen.items() if dtype == torch.float32} == tail
+
+
+def train_sharing(
+    arrays: Arrays, weights: dict[str, np.ndarray], seeds: tuple[int, ...], **changes: object
+) -> dict[int, Fitted]:
+    """Seeds side by side that look at one file, as on a GPU."""
+    recipe = make_recipe(**changes)
+    file = replace(arrays)  # a file of its own: what was computed of another is not there
+    tasks = [
+        Task(
+            seed=seed,
+            data=make_training_data(
+                file, None, recipe, seed=seed, device=CPU, backbone=weights, shared=True
+            ),
+        )
+        for seed in seeds
+    ]
+    return {task.seed: fitted for task, fitted in fit(recipe, tasks, device=CPU)}
+
+
+@pytest.mark.parametrize("cache_gb", [EVERYTHING, SOME])
+def test_seeds_that_share_features_end_with_the_bytes_of_each_alone(
+    weights: dict[str, np.ndarray], cache_gb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = make_images(90)  # of which a run takes 64
+    together = train_sharing(arrays, weights, (0, 1), cache_gb=cache_gb)
+    for seed, fitted in together.items():
+        alone = train_sharing(arrays, weights, (seed,), cache_gb=cache_gb)[seed]
+        assert fitted.progress == alone.progress
+        for name, value in fitted.weights.items():
+            assert torch.equal(value, alone.weights[name])
+    of_its_own = train(make_recipe(cache_gb=cache_gb), arrays, weights)
+    losses = [row.loss for row in of_its_own.progress.history]
+    assert [row.loss for row in together[0].progress.history] == pytest.approx(losses, rel=2e-3)
+
+
+def test_features_are_computed_once_for_all_seeds(
+    weights: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    compute = TransferNet.features
+
+    def counted(self: TransferNet, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return compute(self, images)
+
+    monkeypatch.setattr(TransferNet, "features", counted)
+    train_sharing(make_images(90), weights, (0, 1, 2), num_epochs=1)
+    # Three seeds take 64 each; one image of each tells the size, the last chunks are filled up.
+    assert sum(seen) - 3 <= 90 + 3 * CHUNK and max(seen) == CHUNK

@@ -13,7 +13,7 @@ import gc
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -66,13 +66,22 @@ def _split(argv: Sequence[str]) -> Iterator[list[str]]:
 
 
 def record_or_tell(params: Params, key: str, seeds: list[int]) -> int:
-    """As :func:`record_seeds`; what fails is told, and leaves no memory in use.
+    """As :func:`record_seeds`; what fails is told. Returns the exit code."""
+    return done_or_told(key, lambda: record_seeds(params, key, seeds))
+
+
+def done_or_told(key: str, work: Callable[[], None]) -> int:
+    """Does one of many works of a process; what fails is told, and leaves no memory in use.
+
+    Args:
+        key: of the variant that is trained.
+        work: trains it.
 
     Returns:
         0, or the exit code that follows: 128 and more for a signal.
     """
     try:
-        return exit_code(lambda: record_seeds(params, key, seeds))
+        return exit_code(work)
     except Exception:  # a fault of the program, which the next variant may not have
         traceback.print_exc()
         print(f"error: {key}: the training failed, see above", file=sys.stderr, flush=True)

@@ -8,7 +8,10 @@ training is a parameter and does not depend on the number of jobs.
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +22,15 @@ from ruamel.yaml import YAML
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.commands.jobs import num_jobs, split_work, tell_device
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
+from cifar_tricks.engines.local import has_gpu
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import planned_variants, trainable_variants, variants
+from cifar_tricks.parameters.variants import (
+    Variant,
+    planned_variants,
+    trainable_variants,
+    variants,
+)
 from cifar_tricks.tracking.store import find_store
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
@@ -78,6 +87,8 @@ def _repro(commands: Commands, params: Params, jobs: int) -> int:
 def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     trainings = list(trainable_variants(params).values())
     without = [one.stage for one in planned_variants(params).values() if one not in trainings]
+    if jobs == 1 and has_gpu(params.device) and (code := train_due(commands, trainings)):
+        return code
     if not without:
         code = 0
         if jobs > 1:
@@ -90,6 +101,21 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
         [*DVC, "repro", "--single-item", *AFTERWARDS]
     )
     return code or commands.run([*DVC, "repro", "--single-item", *without])
+
+
+def train_due(commands: Commands, trainings: Sequence[Variant]) -> int:
+    """Trains in one process what DVC would train now, so that its stages have only to publish it.
+
+    Returns:
+        The exit code of the first that failed: what the others gave is kept for the next call.
+    """
+    command = [*DVC, "status", "--json", *(variant.stage for variant in trainings)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        return done.returncode
+    due = [variant.key for variant in trainings if variant.stage in json.loads(done.stdout)]
+    words = [sys.executable, "-m", "cifar_tricks.commands.train", *due]
+    return commands.run(words, lines=True) if due else 0
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:

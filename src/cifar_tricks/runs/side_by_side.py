@@ -35,8 +35,10 @@ def groups(seeds: list[Seed], at_once: int | str) -> Iterator[list[Seed]]:
     if training.device.type != "cuda":
         at_once = 1  # more would only compete for the caches
     elif at_once == "auto":
-        # One step behind a frozen trunk keeps a GPU busy, and its features fill the memory.
-        at_once = 1 if training.variant.recipe.features else len(seeds)
+        recipe, total = training.variant.recipe, len(training.arrays["labels"])
+        # Features of frozen layers fill the memory, unless all seeds share those of the file.
+        shared = 2 * (recipe.train_images + recipe.validation_images) >= total
+        at_once = len(seeds) if shared or not recipe.features else 1
     size = int(at_once)
     yield from (seeds[at : at + size] for at in range(0, len(seeds), size))
 

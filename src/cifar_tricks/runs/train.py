@@ -49,6 +49,24 @@ def train_variant(params: Params, key: str) -> None:
         publish(seeds, keep=os.getppid() != parent)
 
 
+def train_ahead(params: Params, key: str) -> None:
+    """Trains as :func:`train_variant` does, and leaves the results where that will find them.
+
+    Args:
+        params: the checked parameters.
+        key: of a variant.
+
+    Raises:
+        UserError, Interrupted: as :func:`train_variant` does.
+    """
+    check_place()
+    training = plan(params, key)
+    check_room(training, len(params.seeds))
+    with claimed(training, params.seeds) as seeds, stop_request() as stop_requested:
+        take_cached(seeds)
+        train_missing(seeds, params.gpu, stop_requested, use_records=params.records == "use")
+
+
 def train_missing(
     seeds: list[Seed], gpu: Gpu, stop_requested: Callable[[], bool], *, use_records: bool
 ) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -53,11 +53,13 @@ class Images:
         pixels: uint8 (M, 32, 32, 3): channels innermost, as convolutions like them best.
         classes: their labels, int64 (M,), in [0, 10).
         rows: which of them these images are, each at most once, int64 (N,).
+        computed: what else was made of all M, for whoever shares them.
     """
 
     pixels: Tensor
     classes: Tensor
     rows: Tensor
+    computed: dict[Any, Any] = field(default_factory=dict, compare=False)
     is_resident: ClassVar[bool] = True
 
     def __len__(self) -> int:
@@ -101,7 +103,7 @@ class Images:
     def take(self, indices: Tensor) -> Images:
         """Some of them, by their places; the pixels are shared."""
         rows = self.rows.index_select(0, indices.to(self.rows.device))
-        return Images(pixels=self.pixels, classes=self.classes, rows=rows)
+        return replace(self, rows=rows)
 
 
 # By file, device and the hash of the copies behind the images.
@@ -131,8 +133,7 @@ class TrainingData:
         validation: the validation split, without copies.
         normalisation: of the training split without its copies, or the recipe's.
         backbone: weights that the net starts from, by their names in the backbone; None for none.
-        prepare: what has to be computed before the first step, piece by piece; each yields how many
-            images are done and how many there are.
+        prepare: computes what the first step needs; yields how many images are done, of how many.
     """
 
     train: Batches
@@ -145,8 +146,8 @@ class TrainingData:
 def split_indices(total: int, *, train: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
     """Disjoint random rows for training and validation.
 
-    Not stratified: like the report's split, each is a uniform sample, so class counts vary by
-    chance. The validation rows depend on the seed alone, not on the size of the training split.
+    Not stratified, like the report's split: class counts vary by chance. The validation rows depend
+    on the seed alone, not on the size of the training split.
 
     Args:
         total: rows to choose from.
@@ -176,13 +177,13 @@ def make_training_data(
 
     Args:
         arrays: the training file.
-        copies: one copy of each of its images in the same order; needed where ``recipe.copies``.
+        copies: a copy of each of its images in their order; needed where ``recipe.copies``.
         recipe: sizes of the splits, and whether copies are used.
         seed: of the run.
         device: where the images go.
         backbone: weights that the net starts from.
-        shared: whether all seeds look at one copy of the file in place of one of their split each;
-            None: on a GPU, where all seeds of a variant train at once.
+        shared: whether all seeds look at one copy of the file; None: on a GPU, where they train
+            at once.
 
     Raises:
         UserError: the file has too few images, or the copies are not of these images.

@@ -10,79 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.training.images import Batches, TrainingData
+from cifar_tricks.training.images import Images, TrainingData
 from cifar_tricks.training.predicting import autocast
+from cifar_tricks.transfer.features import Features, Part, SharedFeatures
 from cifar_tricks.transfer.net import TransferNet
-
-# Images that go through the trunk at once: it decides memory, and how sums are rounded.
-CHUNK = 32
-
-
-class Features:
-    """The trunk's features of labelled images, in place of the images.
-
-    Those of the first images are kept once :meth:`fill` has computed them; all others are computed
-    whenever a batch asks for them.
-
-    Args:
-        images: the images.
-        compute: from images uint8 (B, 3, 32, 32) to features (B, C, H, W).
-        num_kept: of how many images the features are kept.
-    """
-
-    def __init__(
-        self, images: Batches, compute: Callable[[Tensor], Tensor], *, num_kept: int
-    ) -> None:
-        self.images, self.compute, self.num_kept = images, compute, num_kept
-        self.kept = torch.empty(0)
-
-    @property
-    def labels(self) -> Tensor:
-        """int64 (N,)."""
-        return self.images.labels
-
-    @property
-    def is_resident(self) -> bool:
-        """Whether all features are kept."""
-        return self.num_kept == len(self)
-
-    @property
-    def rows(self) -> Tensor:
-        """0 to N - 1."""
-        return torch.arange(len(self), device=self.labels.device)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fill(self) -> Iterator[int]:
-        """Computes the features to keep; yields how many images are done, chunk by chunk."""
-        for start in range(0, self.num_kept, CHUNK):
-            rows = torch.arange(start, min(start + CHUNK, self.num_kept))
-            features = self._computed(rows.to(self.labels.device))
-            if not start:
-                # Channels innermost, like the images.
-                shape = (self.num_kept, *features.permute(0, 2, 3, 1).shape[1:])
-                self.kept = torch.empty(shape, dtype=features.dtype, device=features.device)
-            self.kept[start : start + len(rows)] = features.permute(0, 2, 3, 1)
-            yield start + len(rows)
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W) in channels_last memory format, and labels (B,)."""
-        labels = self.labels[rows]
-        known = rows < self.num_kept
-        if self.is_resident or known.all():
-            return self.kept[rows].permute(0, 3, 1, 2), labels
-        computed = self._computed(rows[~known])
-        shape = (len(rows), *computed.shape[1:])
-        features = computed.new_empty(shape).to(memory_format=torch.channels_last)
-        features[~known] = computed
-        if known.any():
-            features[known] = self.kept[rows[known]].permute(0, 3, 1, 2)
-        return features, labels
-
-    def _computed(self, rows: Tensor) -> Tensor:
-        chunks = torch.split(self.images.rows[rows], CHUNK)
-        return torch.cat([self.compute(self.images.batch(chunk)[0]) for chunk in chunks])
 
 
 def frozen_features(
@@ -119,6 +50,27 @@ def frozen_features(
     one, _ = data.validation.batch(data.validation.rows[:1])
     bytes_per_image = compute(one).nbytes
     affordable = int(cache_gb * 1e9) // bytes_per_image
+    if whole := _shared_file(data):
+        num_kept = min(affordable, len(whole))
+        # The weights of the trunk decide too: a process may know two backbones.
+        sums = tuple(value.double().sum().item() for value in net.trunk.state_dict().values())
+        key = (precision, num_kept, sums)
+        if key not in whole.computed:
+            _check_memory(num_kept * bytes_per_image, cache_gb, device)
+            whole.computed[key] = SharedFeatures(whole, compute, num_kept=num_kept)
+        store = whole.computed[key]
+        splits = [
+            Part(features=store, labels=split.labels, rows=split.rows)
+            for split in (data.train, data.validation)
+        ]
+        wanted = torch.cat([split.rows for split in splits])
+        shared = replace(
+            data,
+            train=splits[0],
+            validation=splits[1],
+            prepare=lambda: store.fill_rows(wanted),
+        )
+        return net.tail, shared, nn.Identity()
     validation_kept = min(affordable, len(data.validation))
     train_kept = min(affordable - validation_kept, len(data.train))
     _check_memory((validation_kept + train_kept) * bytes_per_image, cache_gb, device)
@@ -132,6 +84,17 @@ def frozen_features(
 
     features = replace(data, train=train, validation=validation, prepare=prepare)
     return net.tail, features, nn.Identity()
+
+
+def _shared_file(data: TrainingData) -> Images | None:
+    """The file that the seeds share, None where they do not, or use too little of it."""
+    train, validation = data.train, data.validation
+    if not isinstance(train, Images) or not isinstance(validation, Images):
+        return None
+    total = len(train.pixels)
+    if train.pixels is not validation.pixels or 2 * (len(train) + len(validation)) < total:
+        return None
+    return replace(train, rows=torch.arange(total, device=train.rows.device))
 
 
 def _check_memory(needed: int, cache_gb: float, device: torch.device) -> None:
