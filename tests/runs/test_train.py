@@ -103,21 +103,26 @@ def test_seeds_at_once_write_the_same_folder(
 
 
 @pytest.mark.parametrize(
-    ("device", "features", "at_once", "sizes"),
+    ("device", "features", "images", "at_once", "sizes"),
     [
-        ("cpu", None, "auto", [1, 1, 1, 1, 1]),
-        ("cpu", None, 3, [1, 1, 1, 1, 1]),
-        ("cuda", None, "auto", [5]),
-        ("cuda", None, 3, [3, 2]),
-        ("cuda", "frozen", "auto", [1, 1, 1, 1, 1]),
-        ("cuda", "frozen", 2, [2, 2, 1]),
+        ("cpu", None, 50, "auto", [1, 1, 1, 1, 1]),
+        ("cpu", None, 50, 3, [1, 1, 1, 1, 1]),
+        ("cuda", None, 10, "auto", [5]),
+        ("cuda", None, 10, 3, [3, 2]),
+        ("cuda", "frozen", 45, "auto", [5]),  # all seeds share those of the file
+        ("cuda", "frozen", 44, "auto", [1, 1, 1, 1, 1]),
+        ("cuda", "frozen", 44, 2, [2, 2, 1]),
     ],
 )
 def test_how_many_seeds_train_at_once(
-    device: str, features: str | None, at_once: int | str, sizes: list[int]
+    device: str, features: str | None, images: int, at_once: int | str, sizes: list[int]
 ) -> None:
-    variant = SimpleNamespace(recipe=SimpleNamespace(features=features))
-    training = SimpleNamespace(device=torch.device(device), variant=variant)
+    recipe = SimpleNamespace(features=features, train_images=images, validation_images=5)
+    training = SimpleNamespace(
+        device=torch.device(device),
+        variant=SimpleNamespace(recipe=recipe),
+        arrays={"labels": [0] * 100},
+    )
     made = groups([SimpleNamespace(training=training)] * 5, at_once)  # type: ignore[list-item]
     assert [len(group) for group in made] == sizes
 
