@@ -71,6 +71,7 @@ def make_study(
     diverged: Collection[tuple[str, int]] = (),
     missing: Collection[str] = (),
     fewer: Mapping[str, int] = MappingProxyType({}),
+    validations: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> Iterator[Study]:
     """Writes params.yaml, runs/ and reports/ into the folder and works in it.
 
@@ -83,6 +84,7 @@ def make_study(
         diverged: which variants and seeds.
         missing: keys of the variants that were not trained.
         fewer: by key, how many of the seeds were trained, where it is not all of them.
+        validations: how many there were, where it is not four, by variant and seed.
     """
     with contextlib.chdir(root):
         nets = "\n".join(f"  {name}: {NET}" for name in models)
@@ -100,7 +102,10 @@ def make_study(
         all_variants = planned_variants(params)
         known = {key: variant for key, variant in all_variants.items() if key not in missing}
         trained = {key: seeds[: fewer.get(key, len(seeds))] for key in known}
-        runs = {key: _write_variant(params, known[key], diverged, trained[key]) for key in known}
+        runs = {
+            key: _write_variant(params, known[key], diverged, trained[key], validations)
+            for key in known
+        }
         labels = np.arange(NUM_TEST_IMAGES) % 10
         scores = [_score(key, seed, labels) for key in known for seed in trained[key]]
         write_atomically(Path("reports/small/metrics.json"), to_json(metrics(params, runs, scores)))
@@ -119,11 +124,13 @@ def _write_variant(
     variant: Variant,
     diverged: Collection[tuple[str, int]],
     seeds: tuple[int, ...],
+    validations: Mapping[tuple[str, int], int],
 ) -> Run:
     results = {}
     for seed in seeds:
         gone = (variant.key, seed) in diverged
-        rows = _history(variant, seed, diverged=gone)
+        count = validations.get((variant.key, seed), 2 if gone else 4)
+        rows = _history(variant, seed, count, diverged=gone)
         history = seed_folder(params.scale, variant.key, seed) / "history.csv"
         value = float(generator(variant.key, seed).uniform(0.3, 0.9))
         results[seed] = SeedResult(
@@ -157,14 +164,14 @@ def _write_variant(
     return run
 
 
-def _history(variant: Variant, seed: int, *, diverged: bool) -> list[dict[str, object]]:
-    """Four validations, the last with NaN and none after it where the training diverged."""
+def _history(variant: Variant, seed: int, count: int, *, diverged: bool) -> list[dict[str, object]]:
+    """So many validations, the last with NaN where the training diverged."""
     numbers = generator(variant.key, seed)
     rows: list[dict[str, object]] = []
-    for validation in range(1, 3 if diverged else 5):
+    for validation in range(1, count + 1):
         step = variant.recipe.steps_per_epoch * validation // 2
         for split in ("train", "validation"):
-            gone = diverged and validation == 2
+            gone = diverged and validation == count
             rows.append(
                 {
                     "step": step,

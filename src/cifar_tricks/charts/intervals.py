@@ -78,7 +78,7 @@ def interval_chart(
         "title": None,
         "scale": {"domain": [row.label for row in rows]},
     }
-    at = {"axis": {"title": axis, "tickCount": NUM_TICKS, "labelExpr": _labels(domain, sign)}}
+    at = {"axis": {"title": axis, "tickCount": NUM_TICKS, "labelExpr": labels(domain, sign)}}
     layers = [
         *_rule(rule, x | at),
         _layer(
@@ -128,7 +128,8 @@ def common_domain(
     return round(low - margin, 4), round(high + margin, 4)
 
 
-def _labels(domain: tuple[float, float], sign: str) -> str:
+def labels(domain: tuple[float, float], sign: str) -> str:
+    """Vega's expression for the labels of an axis with a sign, and plain zero."""
     # As many digits as tell one tick from the next.
     digits = max(2, -math.floor(math.log10((domain[1] - domain[0]) / NUM_TICKS)))
     return f"datum.value === 0 ? '0' : format(datum.value, '{sign}.{digits}f')"

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from cifar_tricks.evidence.budget import Budget, budgets
 from cifar_tricks.evidence.early_stopping import Stopping, stopping
 from cifar_tricks.evidence.effects import Family, sensitivity_family, tricks_family
 from cifar_tricks.evidence.factorials import Factorial, factorials
@@ -51,6 +52,11 @@ class Evidence:
     def factorials(self) -> list[Factorial]:
         """The experiments on tricks in combination."""
         return factorials(self.study)
+
+    @cached_property
+    def budgets(self) -> list[Budget]:
+        """The effect of every trick on every net against the length of the training."""
+        return budgets(self.study)
 
     @cached_property
     def stopping(self) -> Stopping | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from cifar_tricks.base.files import write_atomically
+from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart, kept_points
 from cifar_tricks.charts.study import confusion_chart, effect_charts, ladder_chart
 from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, trick_colours
@@ -55,6 +56,9 @@ def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
     }
     plan["augmentation"] = partial(augmentation_figure, study)
     plan["overview"] = partial(overview_figure, evidence)
+    nets = net_colours(study.params.models)
+    if charts := budget_charts(evidence.budgets, nets):
+        plan["budget"] = lambda: budget_figure(charts, nets)
     if (ladder := ladder_chart(evidence)) is not None:
         keys = (*_interval_keys(study), Key(label=f"goal {GOAL:.2f}", shape="stroke"))
         keys += (Key(label="reaches it", colour="var(--better)"),)
@@ -133,6 +137,14 @@ def overview_figure(evidence: Evidence) -> Chart:
     title = "Test accuracy: difference from the baseline of the same net"
     rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
     return Chart(title=title, rows=rows, keys=keys)
+
+
+def budget_figure(charts: Mapping[str, Spec], nets: Mapping[str, str]) -> Chart:
+    """Difference from the baseline against the length of the training, a panel per trick."""
+    panels = [chart | {"title": trick} for trick, chart in charts.items()]
+    rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
+    keys = [Key(label=net, shape="stroke", colour=colour) for net, colour in nets.items()]
+    return Chart(title="The effect against the length of the training", rows=rows, keys=[keys])
 
 
 def confusion_figure(evidence: Evidence, best: Result) -> Chart:

@@ -19,6 +19,7 @@ import pandas as pd
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.evaluation.original import original_notes
+from cifar_tricks.evidence.budget import budget_csv
 from cifar_tricks.evidence.cells import describe
 from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.evidence import Evidence
@@ -58,7 +59,8 @@ SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
 def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``index.html``, ``report.md``, ``summary.json``, ``results.csv`` (a row per run),
-    ``comparisons.csv`` (a row per comparison with a baseline) and ``comparisons.tex``.
+    ``budget.csv`` (the effects along the training), ``comparisons.csv`` (a row per comparison with
+    a baseline) and ``comparisons.tex``.
 
     Args:
         study: all results.
@@ -70,6 +72,7 @@ def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
     write_atomically(folder / "report.md", section("report.md.j2").encode())
     write_page(evidence, folder, section)
     table = comparison_table(study, (evidence.tricks, evidence.sensitivity))
+    write_atomically(folder / "budget.csv", budget_csv(evidence.budgets).encode())
     write_atomically(folder / "comparisons.csv", to_csv(table).encode())
     write_atomically(folder / "comparisons.tex", to_latex(table, [*study.params.models]).encode())
     write_atomically(folder / "summary.json", to_json(summary(study)))

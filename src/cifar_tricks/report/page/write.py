@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts import study as study_charts
+from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart
 from cifar_tricks.charts.vega_lite import (
     CONFIG,
@@ -65,6 +66,7 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             config=CONFIG,
             bench=read_bench(),
             curves=_curves(study),
+            nets=net_colours(study.params.models),
             fallback=data_uri(fallback) if fallback.is_file() else "",
             values=_params_text(study),
             **_tables(evidence),
@@ -133,6 +135,8 @@ def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
     study = evidence.study
     effects = study_charts.effect_charts(evidence)
     charts: dict[str, Spec | None] = {f"effects-{model}": chart for model, chart in effects.items()}
+    nets = net_colours(study.params.models)
+    charts |= {f"budget-{k}": v for k, v in budget_charts(evidence.budgets, nets).items()}
     charts["curves"] = curves_chart(trick_colours(study.params.tricks))
     charts["ladder"] = study_charts.ladder_chart(evidence)
     for factorial in evidence.factorials:
