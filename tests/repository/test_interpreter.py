@@ -131,7 +131,7 @@ def test_no_recipe_looks_for_a_program_of_the_environment() -> None:
     ).stdout
     lines = commands.replace("\\\n", "").splitlines()
     words = {line.split()[0] for line in lines if line.strip()}
-    assert words <= {".venv/bin/python", "FAULTS_TABLE=docs/faults.md", "if", "sed", "rm"}
+    assert words <= {".venv/bin/python", "FAULTS_TABLE=docs/faults.md", "if", "for", "sed", "rm"}
 
 
 @pytest.mark.parametrize("name", ["a$b.jpg", 'it\'s "odd".jpg', "$(shell id) `id`.jpg", "--help"])

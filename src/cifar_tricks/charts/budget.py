@@ -8,7 +8,8 @@ from cifar_tricks.charts.intervals import labels
 from cifar_tricks.charts.vega_lite import NUM_COLOURS, Spec, make_spec
 from cifar_tricks.evidence.budget import Budget
 
-HEIGHT = 150
+HEIGHT = 170
+LEAST_RANGE = 0.03
 DASHES = ([1, 0], [6, 3], [2, 2])
 AXIS = "difference in validation accuracy"
 
@@ -19,7 +20,10 @@ def net_colours(models: Iterable[str]) -> dict[str, str]:
 
 
 def budget_charts(found: Sequence[Budget], colours: Mapping[str, str]) -> dict[str, Spec]:
-    """A chart per trick that has a curve on some net, by the trick's name, all on the same axes.
+    """A chart per trick that has a curve on some net, by the trick's name.
+
+    All have the same horizontal axis. Each has a vertical one of its own: the largest effects would
+    flatten the small ones, whose sign is the question.
 
     Args:
         found: of :func:`cifar_tricks.evidence.budget.budgets`.
@@ -28,22 +32,19 @@ def budget_charts(found: Sequence[Budget], colours: Mapping[str, str]) -> dict[s
     points = [point for budget in found for point in budget.points]
     if not points:
         return {}
-    low, high = min(point.low for point in points), max(point.high for point in points)
-    domain = round(low - 0.005, 3), round(high + 0.005, 3)
     width = max(point.epoch for point in points)
     tricks = dict.fromkeys(one.result.variant.trick for one in found if one.points)
     return {
-        trick: _chart(
-            [one for one in found if one.result.variant.trick == trick], colours, domain, width
-        )
+        trick: _chart([one for one in found if one.result.variant.trick == trick], colours, width)
         for trick in tricks
     }
 
 
-def _chart(
-    found: Sequence[Budget], colours: Mapping[str, str], domain: tuple[float, float], width: float
-) -> Spec:
-    nets = [*colours]
+def _chart(found: Sequence[Budget], colours: Mapping[str, str], width: float) -> Spec:
+    nets, points = [*colours], [point for one in found for point in one.points]
+    low = min(-LEAST_RANGE, *(point.low for point in points))
+    high = max(LEAST_RANGE, *(point.high for point in points))
+    domain = round(low - 0.005, 3), round(high + 0.005, 3)
     rows = [
         {
             "net": one.result.variant.model,
@@ -95,11 +96,15 @@ def _chart(
                 "mark": {"type": "point", "filled": True, "size": 20, "opacity": 1},
                 "encoding": mean | {"tooltip": shown},
             },
-            {
-                "data": {"values": ends},
-                "transform": [{"calculate": "'n = ' + datum.n", "as": "label"}],
-                "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 10},
-                "encoding": mean | {"text": {"field": "label"}},
-            },
+            # Above its curve for the first net, below for the others.
+            *(
+                {
+                    "data": {"values": [row | {"label": f"n = {row['n']}"}]},
+                    "mark": {"type": "text", "align": "left", "fontSize": 11}
+                    | {"dx": 6, "dy": -9 if row["net"] == nets[0] else 10},
+                    "encoding": mean | {"text": {"field": "label"}},
+                }
+                for row in ends
+            ),
         ],
     }

@@ -118,7 +118,7 @@ def _labels(panel: Spec) -> float:
     """How much room the vertical axis takes."""
     axis = next(layer["encoding"]["y"] for layer in panel["layer"] if "y" in layer["encoding"])
     names = axis.get("sort") or axis.get("scale", {}).get("domain")
-    if not names:
+    if axis.get("type") == "quantitative" or not names:
         return NUMBERS
     return 12 + min(NAMES, max(map(_length, names))) + (24 if axis["title"] else 0)
 

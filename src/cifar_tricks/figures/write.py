@@ -143,7 +143,8 @@ def budget_figure(charts: Mapping[str, Spec], nets: Mapping[str, str]) -> Chart:
     """Difference from the baseline against the length of the training, a panel per trick."""
     panels = [chart | {"title": trick} for trick, chart in charts.items()]
     rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
-    keys = [Key(label=net, shape="stroke", colour=colour) for net, colour in nets.items()]
+    named = {net: f"{net}{', dashed' * (place > 0)}" for place, net in enumerate(nets)}
+    keys = [Key(label=named[net], shape="stroke", colour=nets[net]) for net in nets]
     return Chart(title="The effect against the length of the training", rows=rows, keys=[keys])
 
 
