@@ -211,14 +211,18 @@ def shown(name: str, alt: str, *, found: list[str]) -> Markdown:
 def test_the_section_of_the_report() -> None:
     found: list[str] = []
     page = render(
-        "activations.md.j2", {"pictures": VIEWS.facts(), "figure": partial(shown, found=found)}
+        "activations.md.j2",
+        {
+            "pictures": VIEWS.facts({"model1-baseline": "a hash"}),
+            "figure": partial(shown, found=found),
+        },
     )
     assert found == NAMES
     assert "Greater Swiss Mountain dog** (probability 0.500" in page
     assert "dvc exp run -S visualize.image=photo.jpg" in page
     found.clear()
     page = render(
-        "activations.md.j2", {"pictures": Views().facts(), "figure": partial(shown, found=found)}
+        "activations.md.j2", {"pictures": Views().facts({}), "figure": partial(shown, found=found)}
     )
     assert not found and "No net with ImageNet's weights could be had" in page
     assert "None" not in page.replace("None of our own nets", "")

@@ -57,7 +57,15 @@ def test_every_figure_is_there_says_something_and_is_shown(study: Study) -> None
     best = study.best
     assert best is not None
     names = [f"curves-{key}" for key in study.results]
-    names += ["augmentation", "overview", "improve", "best", f"confusion-{best.key}", "per_class"]
+    names += [
+        "augmentation",
+        "budget",
+        "overview",
+        "improve",
+        "best",
+        f"confusion-{best.key}",
+        "per_class",
+    ]
     write_figures(study, predictions(), FOLDER / "figures")
     found = {path.stem: path for path in (FOLDER / "figures").iterdir()}
     assert set(found) == set(names)

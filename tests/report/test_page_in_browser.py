@@ -70,7 +70,7 @@ def numbers(texts: list[str]) -> list[float]:
 
 def test_charts_are_drawn_and_described(page: Page) -> None:
     charts = page.locator("[data-chart]")
-    assert charts.count() == 8
+    assert charts.count() == 10
     for chart in charts.all():
         assert chart.locator("svg").count() == 1
         assert chart.get_attribute("role") == "img"
