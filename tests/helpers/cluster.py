@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -116,3 +116,84 @@ def _answers(address: str) -> bool:
         psycopg.connect(address).close()
         return True
     return False
+
+
+SLURM = """\
+ClusterName=test
+SlurmctldHost=localhost(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=cred_expire=5,socket={folder}/munge/socket
+SlurmctldPort={ports[0]}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=2,batch_sched_delay=1
+KillWait=35
+SlurmdTimeout=5
+ReturnToService=2
+MaxArraySize=4
+MpiDefault=none
+SwitchType=switch/none
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+JobRequeue=1
+NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=2000
+NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=2000
+PartitionName=study Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+class SlurmCluster:
+    """Slurm with two nodes of one core on this machine, whose arrays have at most three elements.
+
+    Args:
+        folder: for its files; everybody may enter it.
+        stack: ends its daemons.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.programs = {name: program(name) for name in ("munged", "slurmctld", "slurmd")}
+        if os.getuid() != 0:
+            pytest.skip("slurmd and munged have to be started by root")
+        keep = folder / "munge"
+        keep.mkdir()
+        (keep / "key").write_bytes(os.urandom(128))
+        (keep / "key").chmod(0o600)
+        for path in (keep, keep / "key"):
+            shutil.chown(path, "munge", "munge")
+        keep.chmod(0o711)
+        names = ("socket", "key-file", "pid-file", "log-file", "seed-file")
+        options = [f"--{name}={keep}/{name.partition('-')[0]}" for name in names]
+        command = [self.programs["munged"], "--foreground", "--force", *options]
+        self._start(command, "munged", user="munge", group="munge", extra_groups=[])
+        wait_until((keep / "socket").exists, "munge")
+        configuration = folder / "slurm.conf"
+        ports = [free_port() for _ in range(3)]
+        configuration.write_text(SLURM.format(folder=folder, ports=ports))
+        self.environment = {"SLURM_CONF": str(configuration)}
+        self._start([self.programs["slurmctld"], "-D"], "slurmctld")
+        self.nodes = {name: self.start_node(name) for name in ("n1", "n2")}
+        wait_until(lambda: self.output("sinfo", "-h", "-o", "%D %t") == "2 idle", "idle nodes")
+
+    def start_node(self, name: str) -> psutil.Popen:
+        (self.folder / f"spool-{name}").mkdir(exist_ok=True)
+        return self._start([self.programs["slurmd"], "-D", "-N", name], name)
+
+    def _start(self, command: Sequence[str], name: str, **settings: object) -> psutil.Popen:
+        environment = os.environ | getattr(self, "environment", {})
+        log = self.folder / f"{name}.log"
+        return self.stack.enter_context(daemon(command, log, env=environment, **settings))
+
+    def output(self, *command: str) -> str:
+        """What a program of Slurm prints."""
+        environment = os.environ | self.environment
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        return done.stdout.strip()

@@ -20,6 +20,7 @@ import torch
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.files import project_root
 from cifar_tricks.base.signals import stop_request
+from cifar_tricks.base.surroundings import settle
 from cifar_tricks.evaluation.score import to_answers
 from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
@@ -141,4 +142,4 @@ def _seconds(seed: Seed) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_code(settle) or main(sys.argv[1:]))

@@ -69,7 +69,9 @@ def train_and_record(
         dry_run=dry_run,
     )
     names, numbers = chosen_keys(params, keys), chosen_seeds(seeds, params)
-    chosen = choose_engine(wanted, at_once=num_jobs(jobs, params), memory=BYTES_PER_JOB)
+    # What this machine has says nothing of the nodes of another engine.
+    at_once = num_jobs(jobs, params) if engine == "local" else 1
+    chosen = choose_engine(wanted, at_once=at_once, memory=BYTES_PER_JOB)
     gpu = chosen.has_gpu(params.device)
     check_scale(params, gpu=gpu)
     if not chosen.remote:
@@ -78,6 +80,8 @@ def train_and_record(
     device = ("cuda" if gpu else "cpu") if chosen.remote else ""
     study = Study(params, RECORD, device)
     with running_alone("make share") as commands:
+        if dry_run:
+            return train_jobs(chosen, study, todo, commands)
         code = fetch_data(commands) or train_jobs(chosen, study, todo, commands)
     paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)

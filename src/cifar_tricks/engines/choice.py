@@ -9,7 +9,7 @@ from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.engines.jobs import Engine
 from cifar_tricks.engines.local import Local
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray", "slurm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +46,45 @@ def choose_engine(wanted: Wanted, *, at_once: int, memory: int) -> Engine:
     """
     if wanted.name not in ENGINES:
         raise UserError(f"ENGINE = {wanted.name}: {choose_from(wanted.name, ENGINES)}")
-    return Local(at_once)
+    _refuse_others_options(wanted)
+    if wanted.name == "local":
+        return Local(at_once)
+    if wanted.name == "slurm":
+        from cifar_tricks.engines.slurm import Slurm
+
+        return Slurm(
+            sbatch=wanted.sbatch, gpus=_gpus(wanted.gpus, whole=True), dry_run=wanted.dry_run
+        )
+    from cifar_tricks.engines.ray_cluster import Ray
+
+    return Ray(
+        address=wanted.address,
+        gpus=_gpus(wanted.gpus),
+        memory=memory,
+        insecure=wanted.insecure,
+    )
+
+
+def _refuse_others_options(wanted: Wanted) -> None:
+    options = (
+        ("ENGINE_ADDRESS", wanted.address, ("ray",)),
+        ("GPUS", wanted.gpus, ("ray", "slurm")),
+        ("SBATCH", wanted.sbatch, ("slurm",)),
+        ("--insecure", wanted.insecure, ("ray",)),
+        ("--dry-run", wanted.dry_run, ("slurm",)),
+    )
+    for option, given, engines in options:
+        if given and wanted.name not in engines:
+            raise UserError(f"{option} is for ENGINE={' or '.join(engines)}, not {wanted.name}")
+
+
+def _gpus(given: str, *, whole: bool = False) -> float:
+    try:
+        number = float(given or 0)
+        if 0 <= number <= 1000 and (number == int(number) or (not whole and number < 1)):
+            return number
+    except ValueError:
+        pass
+    less = "; a part of one: SBATCH=--gres=shard:1, where the site has it" if whole else ""
+    valid = "a whole number" if whole else "a whole number, or a part of one such as 0.25"
+    raise UserError(f"GPUS = {given}: valid: {valid}{less}")

@@ -70,5 +70,5 @@ def _name(outcome: Trained | Failed) -> str:
 
 
 def _told(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"

@@ -1,0 +1,131 @@
+"""Trainings on a real Ray cluster: two nodes on addresses of this machine, with a token."""
+
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from helpers.cluster import daemon, end_tree, free_port, wait_until
+from helpers.cluster_study import KEYS, ClusterStudy, begun, local_records, states, trainings
+
+pytestmark = pytest.mark.cluster
+HEAD, OTHER = "127.0.0.2", "127.0.0.3"
+
+
+class RayCluster:
+    """Two nodes of one core; each keeps what it was sent in a folder of its own."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        pytest.importorskip("ray", reason="make setup-dev EXTRAS=ray brings it")
+        self.folder, self.stack = folder, stack
+        (folder / "token").write_text(secrets.token_hex(32))
+        (folder / "token").chmod(0o600)
+        self.settings = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        }
+        try:
+            self.port = free_port(OTHER) and free_port(HEAD)
+        except OSError:
+            pytest.skip(f"this machine has no {OTHER}")
+        self.address = f"{HEAD}:{self.port}"
+        options = ["--head", f"--port={self.port}", f"--dashboard-host={HEAD}"]
+        options += ["--include-dashboard=false", f"--temp-dir={folder}/ray"]
+        self._start(HEAD, options)
+        self.node = self.start_node()
+
+    def start_node(self) -> psutil.Popen:
+        return self._start(OTHER, [f"--address={self.address}"])
+
+    def _start(self, host: str, options: list[str]) -> psutil.Popen:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options]
+        command += [f"--node-ip-address={host}", "--num-cpus=1", "--num-gpus=0"]
+        command += ["--object-store-memory=100000000", "--disable-usage-stats"]
+        log = self.folder / f"{host}.log"
+        log.unlink(missing_ok=True)
+        environment = os.environ | self.settings | {"CIFAR_TRICKS_NODE": str(self.folder / host)}
+        node = self.stack.enter_context(daemon(command, log, env=environment))
+        wait_until(lambda: "runtime started" in log.read_text(), f"node on {host}")
+        return node
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    # Not pytest's folder: the path of a socket may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    try:
+        with ExitStack() as stack:
+            yield RayCluster(folder, stack)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def study(tmp_path: Path, cluster: RayCluster) -> ClusterStudy:
+    return ClusterStudy(tmp_path / "study", cluster.settings)
+
+
+def test_a_node_is_killed_and_then_the_driver(
+    cluster: RayCluster, study: ClusterStudy, tmp_path: Path
+) -> None:
+    head, other = cluster.folder / HEAD, cluster.folder / OTHER
+    arguments = ("--engine", "ray", "--engine-address", cluster.address, *KEYS)
+    with study.share(*arguments) as driver:
+        wait_until(lambda: begun(other), "a training on the second node")
+        end_tree(cluster.node, signal.SIGKILL)
+        first = [str(driver.stdout.readline()) for _ in range(2)]
+        assert any("is tried again" in line for line in first), first
+        wait_until(lambda: begun(head), "a training on the first node")
+        driver.kill()
+        wait_until(lambda: not trainings(cluster.folder / HEAD), "end of the trainings", seconds=10)
+    assert states(head)
+    kept = len([*head.glob("records/*/*/*.json")])
+    cluster.node = cluster.start_node()
+    told = study.told(*arguments)
+    assert "4 of 4 are on record" in told and kept < 4
+    assert study.records() == local_records(tmp_path / "local")
+    # What nodes have finished is fetched, not trained again.
+    shutil.rmtree(study.folder / "records")
+    assert study.told(*arguments).count(", earlier") == 4
+    assert len(study.records()) == 4
+
+
+def test_an_interrupted_driver_saves_the_states(cluster: RayCluster, study: ClusterStudy) -> None:
+    head, other = cluster.folder / HEAD, cluster.folder / OTHER
+    key, arguments = "model2-adam", ("--engine", "ray", "--engine-address", cluster.address)
+    with study.share(*arguments, key) as driver:
+        wait_until(lambda: begun(head, key) or begun(other, key), "a training")
+        driver.send_signal(signal.SIGINT)
+        output = str(driver.communicate(timeout=20)[0])
+    assert driver.returncode == 130 and "the next make share goes on from here" in output
+    wait_until(lambda: not trainings(cluster.folder / HEAD), "end of the trainings", seconds=10)
+    assert states(head, key) or states(other, key)
+
+
+def test_mistakes_are_one_line(cluster: RayCluster, study: ClusterStudy, tmp_path: Path) -> None:
+    wrong = tmp_path / "token"
+    wrong.write_text(secrets.token_hex(32))
+    address = ["--engine", "ray", "--engine-address", cluster.address]
+    for arguments, settings, message in (
+        (address, {"RAY_AUTH_MODE": ""}, "RAY_AUTH_MODE is not token: "),
+        (address, {"RAY_AUTH_TOKEN_PATH": str(wrong)}, f"ENGINE_ADDRESS = {cluster.address}: "),
+        ([*address, "--insecure"], {"RAY_AUTH_MODE": ""}, f"ENGINE_ADDRESS = {cluster.address}: "),
+        ([*address, "--gpus", "1"], {}, "GPUS = 1: params.yaml: device = cpu; valid there: auto"),
+        ([*address[:3], f"{HEAD}:1"], {}, f"ENGINE_ADDRESS = {HEAD}:1: "),
+        ([*address[:3], "head"], {}, "ENGINE_ADDRESS = head: valid: host:port"),
+    ):
+        told = study.told(*arguments, KEYS[0], code=2, **settings)
+        assert told.startswith(f"error: {message}") and told.count("\n") == 1, told
+    params = study.folder / "params.yaml"
+    params.write_text(params.read_text().replace("device: cpu", "device: auto"))
+    told = study.told(*address, "--gpus", "1", KEYS[0], code=2)
+    assert told == "error: a training needs 1 GPU; no node of Ray has more than 0\n"
+    assert not (study.folder / "records").exists()
