@@ -41,15 +41,14 @@ def main(argv: list[str]) -> None:
     if missing := [key for key in planned if key not in keys]:
         print(f"not trained, so not scored: {', '.join(missing)}", flush=True)
     folder = Path("reports") / params.scale
-    score_files.write_predictions(
-        folder / "predictions.csv.gz", test_images.test_labels(params), scored
-    )
+    labels = test_images.test_labels(params.scales[params.scale].test_images)
+    score_files.write_predictions(folder / "predictions.csv.gz", labels, scored)
     score_files.write_calibration(folder / "calibration.csv", scored)
     write_atomically(folder / "metrics.json", to_json(score_files.metrics(params, runs, scored)))
     # The pictures are drawn elsewhere, where the test file is out of reach.
     best = read_study(params).best
     shown = next((score for score in scored if best and score.key == best.key), scored[0])
-    test_images.write_examples(folder / "examples.safetensors", params, shown)
+    test_images.write_examples(folder / "examples.safetensors", shown)
 
 
 if __name__ == "__main__":

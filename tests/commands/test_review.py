@@ -14,7 +14,6 @@ from cifar_tricks.__main__ import run
 from cifar_tricks.base.signed_json import signed, to_json
 from cifar_tricks.commands.retrain import LARGEST_DIFFERENCE, largest_difference
 from cifar_tricks.evaluation import test_images
-from cifar_tricks.parameters.load import load_params
 from cifar_tricks.runs.folders import record_file
 
 Read = Callable[..., tuple[int, str]]
@@ -78,7 +77,7 @@ def test_a_true_record_is_as_planned_and_trains_to_the_same_weights(review: Read
 def test_invented_answers_are_found_by_training_it_again(review: Read) -> None:
     def invent(content: dict[str, Any]) -> None:
         answers = content["answers"]
-        answers["predictions"] = "".join(map(str, test_images.test_labels(load_params()).tolist()))
+        answers["predictions"] = "".join(map(str, test_images.test_labels(60).tolist()))
         images = answers["calibration"]["images"]
         answers["calibration"]["right"] = images
         content["run"]["seeds"]["0"]["weights_sha256"] = "0" * 64

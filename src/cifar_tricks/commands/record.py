@@ -121,7 +121,7 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
         with stop_request() as stop_requested:
             # Its own weights are asked the test images, so nothing is taken over.
             train_missing(todo, params.gpu, stop_requested, use_records=False)
-        test = read_test_images(params, training.device)
+        test = read_test_images(training.test_images, training.device)
         for seed in todo:
             run = make_run([seed])
             score = score_seed(training.variant, run, seed.number, seed.folder, test=test)

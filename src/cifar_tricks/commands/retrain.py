@@ -14,7 +14,6 @@ from cifar_tricks.commands.processes import CLAIMS
 from cifar_tricks.evaluation.score import Score
 from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
-from cifar_tricks.parameters.schema import Params
 from cifar_tricks.runs.plan import Training, check_room
 from cifar_tricks.runs.publish import make_run
 from cifar_tricks.runs.seed import Seed
@@ -26,13 +25,13 @@ CONFIDENCE = 0.997
 LARGEST_DIFFERENCE = 0.08
 
 
-def train_again(params: Params, training: Training, number: int) -> tuple[Score, str]:
+def train_again(training: Training, number: int, *, graphs: bool) -> tuple[Score, str]:
     """Trains a seed, whatever is finished of it, and asks it the test images.
 
     Args:
-        params: the checked parameters, at the training's scale.
         training: what to train.
         number: of the seed.
+        graphs: whether a GPU records a step and replays it.
 
     Returns:
         Its score, and the content hash of its weights.
@@ -41,8 +40,9 @@ def train_again(params: Params, training: Training, number: int) -> tuple[Score,
     with tempfile.TemporaryDirectory(dir=CLAIMS, prefix="review-") as name:
         seed = Seed(training=training, number=number, folder=Path(name))
         with stop_request() as stop_requested:
-            train_seeds([seed], stop_requested, graphs=params.gpu.graphs)
-        run, test = make_run([seed]), read_test_images(params, training.device)
+            train_seeds([seed], stop_requested, graphs=graphs)
+        test = read_test_images(training.test_images, training.device)
+        run = make_run([seed])
         score = score_seed(training.variant, run, number, seed.folder, test=test)
     return score, run.seeds[number].weights_sha256
 

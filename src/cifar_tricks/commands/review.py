@@ -40,14 +40,12 @@ class Reviewed:
     Args:
         path: the file.
         record: its content.
-        params: at its scale.
         variant: what it is of, as params.yaml plans it.
         score: its answers, checked against the test images.
     """
 
     path: Path
     record: Record
-    params: Params
     variant: Variant
     score: Score
 
@@ -89,7 +87,8 @@ def review(base: str, train: bool, to: Path | None) -> int:
     if train and good:
         least = min(seconds(one.variant) for one in good)
         one = secrets.choice([one for one in good if seconds(one.variant) == least])
-        agrees &= _train_again(one, known=set(one.path.parent.glob("*.json")) - {*paths}, to=lines)
+        known = {*one.path.parent.glob("*.json")} - {*paths}
+        agrees &= _train_again(params, one, known=known, to=lines)
     text = "\n".join(lines) + "\n"
     if to is None:
         print(text, end="")
@@ -137,21 +136,19 @@ def check(params: Params, path: Path) -> Reviewed:
     run, scale = record.run, path.parts[1]
     if scale not in params.scales:
         raise UserError(f"params.yaml has no scale {scale}")
-    params = params.model_copy(update={"scale": scale})
-    if run.key not in planned_variants(params):
+    if run.key not in planned_variants(params, scale):
         raise UserError(f"params.yaml has no variant {run.key}")
-    if record.seed not in params.seeds:
+    if record.seed not in params.scales[scale].seeds:
         raise UserError(f"scale {scale} does not plan seed {record.seed}")
-    training = plan(params, run.key)
+    training = plan(params, run.key, scale)
     if differing := difference(record, training):
         raise UserError(f"not what params.yaml plans: {differing}")
-    labels = test_labels(params)
+    labels = test_labels(training.test_images)
     try:
         score = from_answers(record.answers, key=run.key, seed=record.seed, labels=labels)
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"it contradicts the test images: {error}") from error
-    variant = training.variant
-    return Reviewed(path=path, record=record, params=params, variant=variant, score=score)
+    return Reviewed(path=path, record=record, variant=training.variant, score=score)
 
 
 def _facts(one: Reviewed) -> list[str]:
@@ -159,10 +156,11 @@ def _facts(one: Reviewed) -> list[str]:
     return [f"{one.score.accuracy:.4f}", f"{origin.device} ({origin.device_name})", origin.torch]
 
 
-def _train_again(one: Reviewed, *, known: Collection[Path], to: list[str]) -> bool:
+def _train_again(params: Params, one: Reviewed, *, known: Collection[Path], to: list[str]) -> bool:
     """Trains a record's seed again and tells both results.
 
     Args:
+        params: the checked parameters; of any scale.
         one: the record.
         known: records of other seeds, which are not under review.
         to: the lines so far.
@@ -171,8 +169,8 @@ def _train_again(one: Reviewed, *, known: Collection[Path], to: list[str]) -> bo
         Whether the results agree.
     """
     # Planned anew: a training holds all images, and not many fit into memory.
-    training = plan(one.params, one.variant.key)
-    again, weights = train_again(one.params, training, one.record.seed)
+    training = plan(params, one.variant.key, one.record.run.scale)
+    again, weights = train_again(training, one.record.seed, graphs=params.gpu.graphs)
     limit = largest_difference([_accuracy(read_record(path)) for path in known])
     change = again.accuracy - one.score.accuracy
     same = weights == one.record.result.weights_sha256

@@ -57,7 +57,7 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
     known = planned_variants(params)
     runs = {key: _matching_run(params, known[key]) for key in keys}
     device = _prepared_device(params)
-    test = read_test_images(params, device)
+    test = read_test_images(params.scales[params.scale].test_images, device)
     jobs = [(known[key], run, seed) for key, run in runs.items() for seed in run.seeds]
     workers = 1 if device.type == "cuda" else max(1, int(cores()))
     with ThreadPoolExecutor(workers) as pool:

@@ -89,13 +89,17 @@ def variants(
     return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
 
 
-def planned_variants(params: Params) -> dict[str, Variant]:
-    """All recipes at the chosen scale, that of transfer with the backbone that could be had.
+def planned_variants(params: Params, scale: str | None = None) -> dict[str, Variant]:
+    """All recipes, that of transfer with the backbone that could be had.
+
+    Args:
+        params: the checked parameters.
+        scale: a key of ``scales``; the chosen one where None.
 
     Raises:
         UserError: the file that says which one is damaged.
     """
-    return variants(params, backbone=used_backbone())
+    return variants(params, scale, backbone=used_backbone())
 
 
 def trainable_variants(params: Params) -> dict[str, Variant]:

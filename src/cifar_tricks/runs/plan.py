@@ -73,26 +73,28 @@ class Training:
         }
 
 
-def plan(params: Params, key: str) -> Training:
+def plan(params: Params, key: str, scale: str | None = None) -> Training:
     """The training of a variant, ready to begin.
 
     Args:
         params: the checked parameters.
         key: as for :func:`cifar_tricks.runs.train.train_variant`.
+        scale: a key of ``scales``; the chosen one where None.
 
     Raises:
         UserError: no such variant, no backbone, missing or damaged data, or no such device.
     """
-    variant = _find_variant(params, key)
+    scale = scale or params.scale
+    variant = _find_variant(params, key, scale)
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
     backbone = None
     if variant.backbone:
         file = weights_file(variant.backbone)
         backbone = read_arrays(file, remedy=restored(file.parent))
-    size = params.scales[params.scale]
+    size = params.scales[scale]
     return Training(
-        scale=params.scale,
+        scale=scale,
         variant=variant,
         device=device,
         arrays=_images(TRAIN_FILE),
@@ -132,8 +134,8 @@ def check_device(training: Training) -> None:
         )
 
 
-def _find_variant(params: Params, name: str) -> Variant:
-    known = planned_variants(params)
+def _find_variant(params: Params, name: str, scale: str) -> Variant:
+    known = planned_variants(params, scale)
     found = next((one for one in known.values() if name in (one.key, one.folder)), None)
     if found is None:
         raise UserError(f"{name}: no variant has this key; {choose_from(name, known)}")
