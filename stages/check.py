@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.base.place import check_place
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.data.photo import check_photo
-    from cifar_tricks.parameters.dependencies import recipes, study
+    from cifar_tricks.parameters.dependencies import recipes, study_parameters
     from cifar_tricks.parameters.load import load_params
 
     params = load_params()
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     folder = Path("data")
     for key, content in recipes(params).items():
         write_atomically(folder / "recipes" / f"{key}.json", to_json(content))
-    write_atomically(folder / "study.json", to_json(study(params)))
+    write_atomically(folder / "study.json", to_json(study_parameters(params)))
     write_atomically(folder / "params.valid", b"params.yaml is valid\n")
 
 

@@ -19,7 +19,7 @@ def main(argv: list[str]) -> None:
 
     from cifar_tricks.base.files import write_atomically
     from cifar_tricks.base.signed_json import to_json
-    from cifar_tricks.evaluation.score_files import metrics, summary
+    from cifar_tricks.evaluation.score_files import experiment_metrics, metrics
     from cifar_tricks.evaluation.scoring import score_variants
     from cifar_tricks.evidence.study import Result
     from cifar_tricks.figures.plot_tables import write_curves
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     find_store()  # an address that is none is told before the work
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
     runs, scores = score_variants(params, [key])
-    write_atomically(folder / "metrics.json", to_json(summary(runs[key], scores)))
+    write_atomically(folder / "metrics.json", to_json(experiment_metrics(runs[key], scores)))
     variant = planned_variants(params)[key]
     result = Result(variant=variant, seeds=params.seeds, run=runs[key], scores={})
     write_curves(result, folder / "curves.csv")

@@ -185,7 +185,7 @@ def test_what_rounds_otherwise_is_told(workplace: Path) -> None:
 
 def test_the_document_has_the_table() -> None:
     text = (ROOT / "docs/decisions/environment.md").read_text("utf-8")
-    assert variables.table() in text, "python -m cifar_tricks.base.variables prints it"
+    assert variables.rules_table() in text, "python -m cifar_tricks.base.variables prints it"
 
 
 @pytest.fixture

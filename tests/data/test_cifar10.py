@@ -341,7 +341,7 @@ def workspace(splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.Monk
     nowhere = Http(url="http://127.0.0.1:9/nobody-listens")
     backbones = {
         name: Asset(name=name, sources=(replace(asset.sources[0], via=nowhere),))
-        for name, asset in backbone_weights.WEIGHTS.items()
+        for name, asset in backbone_weights.BACKBONE_ASSETS.items()
     }
     monkeypatch.setattr(
         backbone_weights,

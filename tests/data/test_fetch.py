@@ -17,7 +17,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.data import http_source
 from cifar_tricks.data.assets import Asset, Http, Npm
 from cifar_tricks.data.fetch import BY_HAND, fetch
-from cifar_tricks.data.transport import Limits, Progress
+from cifar_tricks.data.transport import DownloadBar, Limits
 
 LIMITS = Limits(
     connect_seconds=1,
@@ -400,7 +400,7 @@ def test_a_failing_npm_is_one_line(
 
 
 def test_progress_is_a_few_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("file", done=0, total=1000)
+    progress = DownloadBar("file", done=0, total=1000)
     for _ in range(100):
         progress.advance(10)
     progress.close()
@@ -412,7 +412,7 @@ def test_progress_is_a_bar_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress = Progress("file", done=500, total=1000)
+    progress = DownloadBar("file", done=500, total=1000)
     progress.advance(500)
     progress.close()
     assert "file:  50%" in capsys.readouterr().err

@@ -256,7 +256,8 @@ def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
     ]
     monkeypatch.setattr(hosts, "CIFAR10", asset(good))
     monkeypatch.setattr(hosts, "PHOTO", asset(silent, gone, good))
-    monkeypatch.setattr(hosts, "WEIGHTS", {"a": asset(gone, other), "b": asset(silent, *packages)})
+    assets = {"a": asset(gone, other), "b": asset(silent, *packages)}
+    monkeypatch.setattr(hosts, "BACKBONE_ASSETS", assets)
     found = {finding.name: finding for finding in findings_of("hosts")}
     assert [finding.state for finding in found.values()] == [OK, NOTE, FAIL]
     assert "1 of 3 sources answer: 127.0.0.1; not 127.0.0.1 (" in found["photo"].text

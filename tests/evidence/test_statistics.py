@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cifar_tricks.evaluation.score import NUM_BINS, calibrate
-from cifar_tricks.evidence.early_stopping import within
+from cifar_tricks.evidence.early_stopping import regress_within
 from cifar_tricks.evidence.factorials import factorial_effects
 from cifar_tricks.evidence.sampling import selection_optimism
 from cifar_tricks.evidence.statistics import (
@@ -377,7 +377,7 @@ def seeds(generator: np.random.Generator, count: int, slope: float) -> tuple[np.
 def test_stopping_is_the_regression_with_a_mean_for_each_variant(slope: float) -> None:
     generator = np.random.default_rng(5)
     pairs = [seeds(generator, count, slope) for count in (3, 10, 10, 4)]
-    found = within(pairs)
+    found = regress_within(pairs)
     assert found is not None and (found.runs, found.variants) == (27, 4)
     variant = np.repeat(np.arange(4), [len(epochs) for epochs, _ in pairs])
     epochs, accuracies = (np.concatenate(side) for side in zip(*pairs, strict=True))
@@ -393,17 +393,17 @@ def test_stopping_is_the_regression_with_a_mean_for_each_variant(slope: float) -
     assert found.correlation == pytest.approx(partial)
     assert found.interval.low < found.correlation < found.interval.high
     # One variant: the interval of scipy.
-    single = within(pairs[1:2])
+    single = regress_within(pairs[1:2])
     expected = stats.pearsonr(*pairs[1]).confidence_interval(0.95)
     assert single is not None
     assert (single.interval.low, single.interval.high) == pytest.approx(tuple(expected))
 
 
 def test_stopping_says_nothing_where_nothing_varies_or_too_little_is_left() -> None:
-    assert within([([5, 5, 5, 5, 5], [0.1, 0.2, 0.3, 0.4, 0.5])]) is None
-    assert within([([1, 2, 3, 4, 5], [0.5] * 5)]) is None
-    assert within([([1, 2, 3], [0.1, 0.3, 0.2])]) is None
-    exact = within([([1, 2, 3, 4, 5], [0.1, 0.2, 0.3, 0.4, 0.5])])
+    assert regress_within([([5, 5, 5, 5, 5], [0.1, 0.2, 0.3, 0.4, 0.5])]) is None
+    assert regress_within([([1, 2, 3, 4, 5], [0.5] * 5)]) is None
+    assert regress_within([([1, 2, 3], [0.1, 0.3, 0.2])]) is None
+    exact = regress_within([([1, 2, 3, 4, 5], [0.1, 0.2, 0.3, 0.4, 0.5])])
     assert exact is not None and exact.slope == pytest.approx(0.1) and exact.interval.high <= 1
 
 
@@ -413,6 +413,6 @@ def test_stopping_does_not_know_the_means_of_variants(shifts: list[float]) -> No
     generator = np.random.default_rng(6)
     pairs = [seeds(generator, 5, 0.01) for _ in shifts]
     moved = [(e + 3 * shift, a + shift) for (e, a), shift in zip(pairs, shifts, strict=True)]
-    found, other = within(pairs), within(moved)
+    found, other = regress_within(pairs), regress_within(moved)
     assert found is not None and other is not None
     assert other.correlation == pytest.approx(found.correlation, abs=1e-9)

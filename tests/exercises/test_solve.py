@@ -37,9 +37,9 @@ from cifar_tricks.exercises.shift_experiment import (
     NONE,
     STRIDED,
     compare_layers,
-    interval,
+    mean_and_interval,
     measure_shifts,
-    summarise,
+    summarise_shifts,
 )
 from cifar_tricks.exercises.solutions import Exercise
 from cifar_tricks.exercises.solve import original_exercises, solve, solve_all
@@ -272,14 +272,14 @@ def test_images_that_are_no_measure_of_anything_are_left_out() -> None:
     changes = compare_layers(images, lambda pixels: pixels, (1,))
     # 0, 2 and 7 are left: 4 has no measurable distance from the image behind it.
     assert changes[NONE].relative.shape == (1, 3)
-    numbers = json.dumps(summarise(changes, (1,)), allow_nan=False)
+    numbers = json.dumps(summarise_shifts(changes, (1,)), allow_nan=False)
     assert json.loads(numbers)["images"] == 3
 
 
 def test_interval_is_students() -> None:
     values = torch.rand(30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = ttest_1samp(values.numpy(), 0).confidence_interval(0.95)
-    mean, low, high = interval(values)
+    mean, low, high = mean_and_interval(values)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert mean == pytest.approx(values.mean().item(), abs=1e-6)
 
@@ -294,7 +294,7 @@ def test_what_is_said_of_pooling_follows_the_numbers(
     changes = compare_layers(torch.rand(8, 1, 32, 32), lambda pixels: pixels, (1,))
     plain = changes[NONE]
     changes[MAX] = replace(plain, relative=plain.relative * layer)
-    shift = summarise(changes, (1,))
+    shift = summarise_shifts(changes, (1,))
     assert shift["layers"][MAX]["below_none"] == (8 if layer < 1 else 0)
     exercise = solve(original_exercises(), shift)[1]
     assert exercise.agrees == agrees and words in exercise.answer

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.base.locks import is_claimed, sole_writer
+from cifar_tricks.base.locks import is_locked, sole_writer
 from cifar_tricks.commands import processes, verify
 from cifar_tricks.commands.processes import Commands
 from cifar_tricks.commands.record import record_seeds
@@ -85,7 +85,7 @@ def test_looking_at_a_lock_refuses_nobody(tmp_path: Path) -> None:
 
     def look() -> None:
         while not done.is_set():
-            is_claimed(folder)
+            is_locked(folder)
 
     (tmp_path / "resume/.locks").mkdir(parents=True)
     looking = threading.Thread(target=look)

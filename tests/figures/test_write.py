@@ -14,7 +14,7 @@ from helpers.synthetic_study import NUM_TEST_IMAGES, make_study
 from PIL import Image
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.charts.study import effect_charts, ladder_chart
+from cifar_tricks.charts.results import effect_charts, ladder_chart
 from cifar_tricks.charts.vega_lite import trick_colours
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.evidence import Evidence

@@ -27,7 +27,7 @@ from cifar_tricks.parameters.variants import Variant, variants
 from cifar_tricks.runs.folders import HISTORY, read_history, read_run
 from cifar_tricks.runs.plan import code_hash, plan
 from cifar_tricks.runs.records import read_record, unknown_name
-from cifar_tricks.runs.seed import claimed
+from cifar_tricks.runs.seed import locked
 from cifar_tricks.runs.train import train_missing, train_variant
 from cifar_tricks.training.arithmetic import output_size
 from cifar_tricks.training.call import MOVED, Call
@@ -62,7 +62,7 @@ def test_a_record_that_was_taken_over_does_not_stop_an_interrupted_training(
     page.collect(params, KEY)  # leaves what it took over in resume/
     edit("records: use", "records: ignore")
     params, answers = load_params(), iter([False, False, True])
-    with claimed(plan(params, KEY), [0]) as seeds, pytest.raises(Interrupted):
+    with locked(plan(params, KEY), [0]) as seeds, pytest.raises(Interrupted):
         train_missing(seeds, params.gpu, lambda: next(answers), use_records=False)
     grown = (seeds[0].folder / HISTORY).read_text()
     train_variant(params, KEY)

@@ -13,7 +13,7 @@ from cifar_tricks.runs import seed as module
 from cifar_tricks.runs.folders import WEIGHTS, read_run
 from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.reuse import adopt
-from cifar_tricks.runs.seed import claimed
+from cifar_tricks.runs.seed import locked
 from cifar_tricks.runs.train import train_variant
 
 
@@ -47,7 +47,7 @@ def test_a_seed_that_is_damaged_in_runs_is_not_adopted(workplace: Path) -> None:
     path = Path("runs/quick", KEY, "seed=0", WEIGHTS)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with claimed(plan(params, KEY), [0]) as seeds:
+    with locked(plan(params, KEY), [0]) as seeds:
         with pytest.raises(UserError, match=rf"^{path} is .*dvc checkout {path.parent};"):
             adopt(seeds[0])
         assert seeds[0].result is None

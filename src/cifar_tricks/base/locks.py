@@ -79,7 +79,7 @@ def _read_holder(holder: Path) -> tuple[str, str, str]:
         return "?", "", ""
 
 
-def is_claimed(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process trains what this folder is for."""
     lock = FileLock(_lock_file(folder), timeout=0)
     try:

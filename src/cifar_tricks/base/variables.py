@@ -146,7 +146,7 @@ def fits(name: str, patterns: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns.split())
 
 
-def table() -> str:
+def rules_table() -> str:
     """The rules as a table in Markdown."""
     rows = (f"| {_code(one.names)} | {one.action} | {one.why} |" for one in RULES)
     return "\n".join(["| variables | | why |", "|---|---|---|", *rows]) + "\n"
@@ -157,4 +157,4 @@ def _code(names: str) -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    print(rules_table(), end="")

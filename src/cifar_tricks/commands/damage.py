@@ -40,8 +40,8 @@ class Verification:
 
     def found(self, path: Path, what: str, remedy: str, *, delete: bool = False) -> None:
         """Notes a damage; of several about one file the first."""
-        damage = Damage(path=shown(path), what=what, remedy=remedy, delete=delete)
-        self.damages.setdefault(shown(path), damage)
+        damage = Damage(path=relative(path), what=what, remedy=remedy, delete=delete)
+        self.damages.setdefault(relative(path), damage)
 
     def md5(self, path: Path) -> str | None:
         """Of the file's bytes; None where it cannot be read."""
@@ -59,7 +59,7 @@ def check_cache(verification: Verification, cache: Path) -> None:
     for path in sorted(cache.glob("??/*")):
         if verification.md5(path) != path.parent.name + path.name.removesuffix(".dir"):
             what = "this object of DVC's cache is damaged"
-            remedy = f"rm -f {shown(path)}; nothing that is here now needs it"
+            remedy = f"rm -f {relative(path)}; nothing that is here now needs it"
             verification.found(path, what, remedy, delete=True)
 
 
@@ -71,7 +71,7 @@ def check_output(verification: Verification, output: Any, cache: Path) -> None:
         output: a ``dvc.output.Output``.
         cache: the folder of DVC's cache.
     """
-    expected, path = output.hash_info.value, shown(Path(output.fs_path))
+    expected, path = output.hash_info.value, relative(Path(output.fs_path))
     if expected is None:
         return  # not made yet
     stage = output.stage.addressing
@@ -96,7 +96,7 @@ def check_output(verification: Verification, output: Any, cache: Path) -> None:
         if not sound:
             what = "not the file that dvc.lock names"
             remedy = f"rm {file} && dvc repro --single-item {stage}"
-            sound = output.use_cache and shown(_object(cache, oid)) not in verification.damages
+            sound = output.use_cache and relative(_object(cache, oid)) not in verification.damages
             if sound and _object(cache, oid).exists():
                 remedy = restored(file)
             verification.found(file, what, remedy, delete=output.use_cache)
@@ -113,7 +113,7 @@ def _say_who_needs(
         stage: makes it.
         source: a sound copy of it; None where there is none.
     """
-    if damage := verification.damages.get(shown(damaged)):
+    if damage := verification.damages.get(relative(damaged)):
         again = f"cp {source} {damage.path}" if source else f"dvc repro --single-item {stage}"
         remedy = f"rm -f {damage.path} && {again}"
         verification.damages[damage.path] = replace(damage, remedy=remedy, source=source)
@@ -144,6 +144,6 @@ def _object(cache: Path, oid: str) -> Path:
     return cache / oid[:2] / oid[2:]
 
 
-def shown(path: Path) -> Path:
+def relative(path: Path) -> Path:
     """Relative to the current folder where it lies there."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -21,7 +21,7 @@ from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.publish import publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import adopt, trained_seeds
-from cifar_tricks.runs.seed import STATE, claimed
+from cifar_tricks.runs.seed import STATE, locked
 
 STAGES = ("evaluate --partial", "exercises", "visualize", "champion", "report")
 
@@ -65,7 +65,7 @@ def collect(params: Params, key: str) -> int:
     """
     training = plan(params, key)
     known = trained_seeds(training)
-    with claimed(training, params.seeds) as seeds:
+    with locked(training, params.seeds) as seeds:
         found = [
             seed
             for seed in seeds

@@ -15,14 +15,14 @@ import psutil
 
 from cifar_tricks.base import resources
 from cifar_tricks.base.errors import Interrupted, UserError
-from cifar_tricks.base.locks import AlreadyRunning, is_claimed, sole_writer
+from cifar_tricks.base.locks import AlreadyRunning, is_locked, sole_writer
 
 # As a module: a script names its interpreter by a path that ends when the folder is moved.
 DVC = (sys.executable, "-m", "dvc")
 # Held by what starts DVC, whose own locks would let a second one begin and fail in the middle.
-CLAIMS = Path(".dvc/tmp")
+DVC_TMP = Path(".dvc/tmp")
 DATA = ("data/cifar10/train.safetensors", "data/augment.done")
-# A training saves its state within seconds (stopping.SECONDS_TO_STOP).
+# A training saves its state within seconds (signals.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
 # How DVC tells that the system ended a stage, which leaves no message of its own.
 KILLED = re.compile(r"exited with (?:-9|137)$")
@@ -65,7 +65,7 @@ class Commands:
             process.wait()
             self._running.remove(process)
         code = process.returncode
-        # What DVC printed to a terminal was not read; a killed training leaves its claim.
+        # What DVC printed to a terminal was not read; a killed training leaves its lock file.
         self.training_killed |= code == -signal.SIGKILL or bool(code and _left_behind(started))
         return code
 
@@ -132,7 +132,7 @@ def running_alone(name: str) -> Iterator[Commands]:
     """
     commands = Commands()
     try:
-        with sole_writer(CLAIMS / name.replace(" ", "-")), commands.ended_by_signals():
+        with sole_writer(DVC_TMP / name.replace(" ", "-")), commands.ended_by_signals():
             yield commands
     except AlreadyRunning as running:
         raise UserError(
@@ -150,10 +150,10 @@ def running_alone(name: str) -> Iterator[Commands]:
 
 
 def _left_behind(since: float) -> bool:
-    """Whether a training that began after ``since`` (Unix time) ended without freeing its claim."""
+    """Whether a training that began after ``since`` (Unix time) ended without freeing its lock."""
     for holder in Path("resume/.locks").glob("*.pid"):
         with contextlib.suppress(FileNotFoundError):  # it has just ended as it should
-            free = holder.stat().st_mtime >= since and not is_claimed(Path("resume") / holder.stem)
+            free = holder.stat().st_mtime >= since and not is_locked(Path("resume") / holder.stem)
             if free and holder.exists():
                 return True
     return False

@@ -31,7 +31,7 @@ from cifar_tricks.runs.plan import check_device, check_room, plan
 from cifar_tricks.runs.publish import make_run
 from cifar_tricks.runs.records import Record, on_record, write_record
 from cifar_tricks.runs.reuse import adopt
-from cifar_tricks.runs.seed import STATE, Seed, claimed
+from cifar_tricks.runs.seed import STATE, Seed, locked
 from cifar_tricks.runs.train import train_missing
 
 
@@ -114,7 +114,7 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
         return
     check_device(training)
     check_room(training, len(numbers))
-    with claimed(training, numbers) as todo:
+    with locked(training, numbers) as todo:
         for seed in todo:
             if not seed.has_weights:
                 adopt(seed)

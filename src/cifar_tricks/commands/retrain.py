@@ -10,7 +10,7 @@ from statistics import stdev
 from scipy import stats
 
 from cifar_tricks.base.signals import stop_request
-from cifar_tricks.commands.processes import CLAIMS
+from cifar_tricks.commands.processes import DVC_TMP
 from cifar_tricks.evaluation.score import Score
 from cifar_tricks.evaluation.scoring import score_seed
 from cifar_tricks.evaluation.test_images import read_test_images
@@ -21,7 +21,7 @@ from cifar_tricks.runs.side_by_side import train_seeds
 
 # Another machine gives another run, as another seed would. Two runs may differ as 99.7% of pairs of
 # seeds do (Student's t, as far as the other seeds on record tell), but never by more than this.
-CONFIDENCE = 0.997
+PAIR_CONFIDENCE = 0.997
 LARGEST_DIFFERENCE = 0.08
 
 
@@ -37,7 +37,7 @@ def train_again(training: Training, number: int, *, graphs: bool) -> tuple[Score
         Its score, and the content hash of its weights.
     """
     check_room(training, 1)
-    with tempfile.TemporaryDirectory(dir=CLAIMS, prefix="review-") as name:
+    with tempfile.TemporaryDirectory(dir=DVC_TMP, prefix="review-") as name:
         seed = Seed(training=training, number=number, folder=Path(name))
         with stop_request() as stop_requested:
             train_seeds([seed], stop_requested, graphs=graphs)
@@ -55,5 +55,5 @@ def largest_difference(accuracies: Sequence[float]) -> float:
     """
     if len(accuracies) < 2:
         return LARGEST_DIFFERENCE
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(accuracies) - 1))
+    quantile = float(stats.t.ppf((1 + PAIR_CONFIDENCE) / 2, len(accuracies) - 1))
     return min(LARGEST_DIFFERENCE, quantile * 2**0.5 * stdev(accuracies))

@@ -19,14 +19,14 @@ from pathlib import Path
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root, restored
-from cifar_tricks.commands.damage import Verification, check_cache, check_output, shown
+from cifar_tricks.commands.damage import Verification, check_cache, check_output, relative
 from cifar_tricks.commands.processes import DVC
-from cifar_tricks.data.backbone_weights import WEIGHTS
+from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
 from cifar_tricks.data.cifar10 import CIFAR10
 from cifar_tricks.data.photo_source import PHOTO
 from cifar_tricks.runs.folders import read_answers, read_history, read_run, seed_folder
 from cifar_tricks.runs.records import read_record
-from cifar_tricks.runs.seed import DESCRIPTION, RESULT, STATE, finished_result
+from cifar_tricks.runs.seed import ABOUT, RESULT, STATE, finished_result
 from cifar_tricks.tracking.store import find_store
 
 
@@ -84,7 +84,7 @@ def verify() -> Verification:
 
 def _check_downloads(verification: Verification) -> None:
     folder = project_root() / "data" / "downloads"
-    for asset in (CIFAR10, *WEIGHTS.values(), PHOTO):
+    for asset in (CIFAR10, *BACKBONE_ASSETS.values(), PHOTO):
         for source in asset.sources:
             path = folder / source.file_name
             if path.exists() and path not in verification.damages:
@@ -133,11 +133,11 @@ def _check_states(verification: Verification) -> None:
         verification.num_files += 1
         try:
             read_arrays(path, remedy=f"rm -r {path.parent}, and the run starts anew")
-            json.loads((path.parent / DESCRIPTION).read_bytes())
+            json.loads((path.parent / ABOUT).read_bytes())
         except UserError as error:
             _take(verification, path, error)
         except (OSError, ValueError):
-            description = path.parent / DESCRIPTION
+            description = path.parent / ABOUT
             verification.found(description, "damaged", f"rm {description}", delete=True)
 
 
@@ -154,14 +154,14 @@ def _check_database(verification: Verification) -> None:
         return
     verification.num_files += 1
     verification.num_bytes += file.stat().st_size
-    remedy = f"rm {shown(file)} && dvc repro --force --single-item track"
+    remedy = f"rm {relative(file)} && dvc repro --force --single-item track"
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         answer = str(error)
     if answer != "ok":
-        verification.found(shown(file), f"MLflow's database: {answer}", remedy)
+        verification.found(relative(file), f"MLflow's database: {answer}", remedy)
 
 
 def _repair(verification: Verification) -> None:

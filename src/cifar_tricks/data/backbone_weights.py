@@ -24,7 +24,7 @@ from cifar_tricks.data.fetch import fetch
 from cifar_tricks.data.transport import say
 from cifar_tricks.training.backbones import BACKBONES, CHOICE_FILE, weights_file
 
-WEIGHTS = {
+BACKBONE_ASSETS = {
     "resnet18": Asset(
         name="resnet18",
         decoded_bytes=50_000_000,
@@ -82,7 +82,7 @@ def fetch_backbone(
     wanted: Sequence[str],
     downloads: Path,
     *,
-    assets: Mapping[str, Asset] = WEIGHTS,
+    assets: Mapping[str, Asset] = BACKBONE_ASSETS,
 ) -> dict[str, dict[str, Any]]:
     """Writes the weights of the first backbone that can be had, and which one it is.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from cifar_tricks.data.transport import Limits, Progress, SourceFailed, SourceSlow, say, size_of
+from cifar_tricks.data.transport import DownloadBar, Limits, SourceFailed, SourceSlow, say, size_of
 
 CHUNK_BYTES = 1 << 18
 # A connection that brought this much before it dropped has earned a fresh set of retries.
@@ -173,7 +173,7 @@ def _copy(
     label: str,
 ) -> None:
     done, window_start, window_bytes = start, time.monotonic(), 0
-    progress = Progress(label, done=start, total=num_bytes)
+    progress = DownloadBar(label, done=start, total=num_bytes)
     try:
         with part.open("r+b" if part.exists() else "wb") as file:
             file.truncate(start)

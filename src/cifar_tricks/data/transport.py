@@ -39,7 +39,7 @@ class Limits:
     package_seconds: float = 1800.0
 
 
-class Progress:
+class DownloadBar:
     """Bytes so far: a bar on a terminal, a line about every 25% elsewhere (on stderr)."""
 
     def __init__(self, label: str, *, done: int, total: int) -> None:

@@ -26,7 +26,7 @@ NVIDIA, DISPLAY = "0x10de", "0x03"
 
 
 @dataclass(frozen=True)
-class Gpu:
+class VisibleGpu:
     """A GPU as the system sees it, whatever PyTorch says.
 
     Args:
@@ -63,7 +63,7 @@ def device() -> Iterator[Finding]:
         yield Finding("device", FAIL, f"{gpu.name} cannot be used: {_reason(gpu, found)}")
 
 
-def _reason(gpu: Gpu, found: dict[str, Any]) -> str:
+def _reason(gpu: VisibleGpu, found: dict[str, Any]) -> str:
     """Why PyTorch cannot use this GPU, and what to do."""
     build = f"this PyTorch ({found['torch']})"
     if not found["cuda"]:
@@ -85,7 +85,7 @@ def _cpu_is_wanted() -> bool:
         return False
 
 
-def find_gpu() -> Gpu | None:
+def find_gpu() -> VisibleGpu | None:
     """The first NVIDIA GPU: from its driver's tool, its driver's files, or the list of devices."""
     tool = shutil.which("nvidia-smi", path=f"{os.environ.get('PATH', os.defpath)}:{WSL_TOOLS}")
     if tool:
@@ -94,15 +94,15 @@ def find_gpu() -> Gpu | None:
         for line in listed.splitlines():
             name, separator, driver = line.partition(",")
             if separator:
-                return Gpu(name.strip(), driver.strip(), found[1] if found else "")
+                return VisibleGpu(name.strip(), driver.strip(), found[1] if found else "")
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         model = re.search(r"Model:\s*(.+)", path.read_text())
         version = re.search(r"\s(\d+\.[\d.]+)\s", Path("/proc/driver/nvidia/version").read_text())
-        return Gpu(model[1] if model else "NVIDIA GPU", version[1] if version else "?")
+        return VisibleGpu(model[1] if model else "NVIDIA GPU", version[1] if version else "?")
     for path in sorted(PCI_DEVICES.glob("*")):
         kinds = [(path / name).read_text().strip() for name in ("vendor", "class")]
         if kinds[0] == NVIDIA and kinds[1].startswith(DISPLAY):
-            return Gpu(f"an NVIDIA GPU ({path.name})")
+            return VisibleGpu(f"an NVIDIA GPU ({path.name})")
     return None
 
 

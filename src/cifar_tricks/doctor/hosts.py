@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root
 from cifar_tricks.data.assets import Asset, Source
-from cifar_tricks.data.backbone_weights import WEIGHTS
+from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
 from cifar_tricks.data.cifar10 import CIFAR10
 from cifar_tricks.data.photo_source import PHOTO
 from cifar_tricks.data.transport import Limits, SourceFailed
@@ -22,7 +22,8 @@ def hosts() -> Iterator[Finding]:
     """A line for each thing that is needed; one of its sources is enough."""
     folder = project_root() / "data" / "downloads"
     wanted: dict[str, list[Asset]] = {"CIFAR-10": [CIFAR10], "photo": [PHOTO]}
-    wanted["ImageNet"] = [WEIGHTS[name] for name in _backbones() if name in WEIGHTS]
+    known = [name for name in _backbones() if name in BACKBONE_ASSETS]
+    wanted["ImageNet"] = [BACKBONE_ASSETS[name] for name in known]
     sources = [source for assets in wanted.values() for one in assets for source in one.sources]
     with ThreadPoolExecutor(len(sources)) as pool:
         reasons = dict(zip(sources, pool.map(_unreachable, sources), strict=True))
@@ -37,7 +38,7 @@ def _backbones() -> tuple[str, ...]:
     try:
         return tuple(load_params().transfer.backbones)
     except UserError:
-        return tuple(WEIGHTS)
+        return tuple(BACKBONE_ASSETS)
 
 
 def _unreachable(source: Source) -> str:

@@ -24,7 +24,7 @@ def versions() -> Iterator[Finding]:
     pyproject.toml accepts."""
     wrong = different_from_lock()
     if own_environment():
-        text = f"{len(wrong)} packages are not as pinned ({shown(wrong)}): make setup"
+        text = f"{len(wrong)} packages are not as pinned ({first_few(wrong)}): make setup"
         yield Finding("versions", *((FAIL, text) if wrong else (OK, f"as {LOCK} pins them")))
         return
     if needed := lacking():
@@ -34,7 +34,7 @@ def versions() -> Iterator[Finding]:
         if installed(name) is None:
             yield Finding("versions", NOTE, f"without {name} there is no {what}")
     yield Finding(
-        "versions", NOTE, f"{len(wrong)} packages are not those of {LOCK}: {shown(wrong)}"
+        "versions", NOTE, f"{len(wrong)} packages are not those of {LOCK}: {first_few(wrong)}"
     )
 
 
@@ -81,7 +81,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def shown(names: list[str]) -> str:
+def first_few(names: list[str]) -> str:
     """The first of them."""
     more = len(names) - SHOWN
     return "; ".join(names[:SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -52,7 +52,7 @@ def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
     }
 
 
-def summary(run: Run, scores: list[Score]) -> dict[str, Any]:
+def experiment_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
     """The few figures of one variant that `dvc exp show` lists: means over its seeds."""
     figures = _variant_metrics(run, scores)
     names = ("test_accuracy", "validation_accuracy", "train_accuracy", "test_loss")

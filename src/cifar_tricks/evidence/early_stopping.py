@@ -17,7 +17,7 @@ LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopping:
+class EpochRegression:
     """How test accuracy goes with the epoch of the kept weights, among seeds of the same variant.
 
     Args:
@@ -36,7 +36,7 @@ class Stopping:
     slope: float
 
 
-def stopping(study: Study) -> Stopping | None:
+def regress_on_epoch(study: Study) -> EpochRegression | None:
     """Over all variants that early stopping ends, that have a result and enough seeds; None where
     these are too few to say anything."""
     pairs = [
@@ -46,7 +46,7 @@ def stopping(study: Study) -> Stopping | None:
         and result.variant.recipe.early_stop_count == study.params.train.early_stop_count
         and len(result.values("test_accuracy")) >= LEAST_SEEDS
     ]
-    return within(pairs) if pairs else None
+    return regress_within(pairs) if pairs else None
 
 
 def epochs_kept(result: Result) -> list[float]:
@@ -57,7 +57,9 @@ def epochs_kept(result: Result) -> list[float]:
     return [end.best_step / result.run.steps_per_epoch for end in ends]
 
 
-def within(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Stopping | None:
+def regress_within(
+    pairs: Sequence[tuple[Sequence[float], Sequence[float]]],
+) -> EpochRegression | None:
     """The regression within groups.
 
     Args:
@@ -78,7 +80,7 @@ def within(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Stopping
     correlation = covariance / math.sqrt(float(epochs @ epochs) * float(accuracies @ accuracies))
     middle = math.atanh(max(min(correlation, 1 - 1e-12), 1e-12 - 1))
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) / math.sqrt(free - 3)
-    return Stopping(
+    return EpochRegression(
         runs=len(epochs),
         variants=len(pairs),
         correlation=correlation,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cifar_tricks.evidence.budget import Budget, budgets
-from cifar_tricks.evidence.early_stopping import Stopping, stopping
+from cifar_tricks.evidence.early_stopping import EpochRegression, regress_on_epoch
 from cifar_tricks.evidence.effects import Family, sensitivity_family, tricks_family
 from cifar_tricks.evidence.factorials import Factorial, factorials
 from cifar_tricks.evidence.predictions import class_accuracies, predicted_classes
@@ -59,9 +59,9 @@ class Evidence:
         return budgets(self.study)
 
     @cached_property
-    def stopping(self) -> Stopping | None:
+    def epoch_regression(self) -> EpochRegression | None:
         """What early stopping has to do with the spread between seeds."""
-        return stopping(self.study)
+        return regress_on_epoch(self.study)
 
     @cached_property
     def optimism(self) -> Optimism | None:

@@ -57,7 +57,7 @@ def show_sum(image: Matrix, kernel: Matrix, row: int, column: int, padding: int)
     return f"row {row + 1}, column {column + 1}: {' + '.join(terms)} = {total}"
 
 
-def side_by_side(matrices: Mapping[str, Matrix]) -> list[str]:
+def in_columns(matrices: Mapping[str, Matrix]) -> list[str]:
     """Lines of text with the matrices next to each other, each below its name."""
     blocks = []
     for name, matrix in matrices.items():

@@ -109,7 +109,7 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
         "validation_accuracy": run.seeds[seed].validation_accuracy,
         "crop": images.shape[-1] - max(SHIFTS),
         "left_out": len(images) - len(changes[NONE].unrelated),
-        **summarise(changes, SHIFTS),
+        **summarise_shifts(changes, SHIFTS),
     }
 
 
@@ -170,7 +170,7 @@ def _norm(maps: Tensor) -> Tensor:
     return norms
 
 
-def summarise(changes: Mapping[str, Changes], shifts: tuple[int, ...]) -> dict[str, Any]:
+def summarise_shifts(changes: Mapping[str, Changes], shifts: tuple[int, ...]) -> dict[str, Any]:
     """Means over the images and their 95% intervals, as JSON values.
 
     Args:
@@ -183,10 +183,10 @@ def summarise(changes: Mapping[str, Changes], shifts: tuple[int, ...]) -> dict[s
         "shifts": list(shifts),
         "layers": {
             name: {
-                "relative": [interval(values) for values in change.relative],
-                "share": interval(change.share),
-                "against_none": interval(change.relative[0] / plain - 1),
-                "share_against_none": interval(change.share / plain_share - 1),
+                "relative": [mean_and_interval(values) for values in change.relative],
+                "share": mean_and_interval(change.share),
+                "against_none": mean_and_interval(change.relative[0] / plain - 1),
+                "share_against_none": mean_and_interval(change.share / plain_share - 1),
                 "below_none": int((change.relative[0] < plain).sum()),
             }
             for name, change in changes.items()
@@ -194,7 +194,7 @@ def summarise(changes: Mapping[str, Changes], shifts: tuple[int, ...]) -> dict[s
     }
 
 
-def interval(values: Tensor) -> list[float]:
+def mean_and_interval(values: Tensor) -> list[float]:
     """Mean, lower and upper end of Student's 95% interval of the mean, to six digits.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_tricks.exercises.by_hand import Matrix, convolve, flip, show_sum, side_by_side
+from cifar_tricks.exercises.by_hand import Matrix, convolve, flip, in_columns, show_sum
 from cifar_tricks.exercises.net_layers import Layer, net_layers
 from cifar_tricks.training.arithmetic import kernel_sizes, output_size, same_padding
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
@@ -52,7 +52,7 @@ def solve_convolution(given: Mapping[str, Any], original: Matrix) -> Exercise:
         letter="a",
         question=f"What is the convolution of the {_shape(image)} image with the {_shape(kernel)} "
         f"kernel at stride 1, with zeros {padding} pixel wide around the image?",
-        working=(*side_by_side(matrices), "", *sums),
+        working=(*in_columns(matrices), "", *sums),
         answer=_one_line(result),
         original=_one_line(original),
         agrees=result == [list(row) for row in original],

@@ -15,8 +15,9 @@ from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from cifar_tricks.data.photo import crop_square, read_photo
-from cifar_tricks.figures.layers import PHOTO_SIZE, Layers, check_layers, layer_outputs, node_names
+from cifar_tricks.figures.layers import PHOTO_SIZE, check_layers, layer_outputs, node_names
 from cifar_tricks.figures.views import Examples, NetView
+from cifar_tricks.parameters.schema import ShownLayers
 from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
 from cifar_tricks.training.nets import ConvNet
 from cifar_tricks.training.normalisation import Normalisation
@@ -31,7 +32,7 @@ SHOWN = 8
 
 
 def view_photo(
-    net: nn.Module, backbone: str, layers: Layers, photo: Path | str, description: str
+    net: nn.Module, backbone: str, layers: ShownLayers, photo: Path | str, description: str
 ) -> NetView:
     """What an ImageNet net makes of a photo.
 
@@ -64,28 +65,30 @@ def view_example(
         examples: the test images.
         place: which of them.
     """
-    layers = _OwnLayers(net)
+    layers = _own_layers(net)
     label, number = CLASS_NAMES[examples.labels[place]], examples.index[place]
     description = f"CIFAR-10 test image {number} ({label})"
     pixels = examples.pixels(place)
     return _view(net, normalisation, layers, pixels, CLASS_NAMES, net=key, image=description)
 
 
-class _OwnLayers:
+def _own_layers(net: ConvNet) -> ShownLayers:
     """First and last convolution of a ConvNet."""
-
-    def __init__(self, net: ConvNet) -> None:
-        self.first, self.last = "blocks.0.conv", f"blocks.{len(net.blocks) - 1}.conv"
-        first, last = (net.get_submodule(name) for name in (self.first, self.last))
-        assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)
-        self.filters = tuple(range(min(SHOWN, first.out_channels)))
-        self.channels = tuple(range(min(SHOWN, last.out_channels)))
+    names = "blocks.0.conv", f"blocks.{len(net.blocks) - 1}.conv"
+    first, last = map(net.get_submodule, names)
+    assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)
+    return ShownLayers(
+        first=names[0],
+        filters=tuple(range(min(SHOWN, first.out_channels))),
+        last=names[1],
+        channels=tuple(range(min(SHOWN, last.out_channels))),
+    )
 
 
 def _view(
     module: nn.Module,
     normalisation: Normalisation,
-    layers: Layers,
+    layers: ShownLayers,
     pixels: np.ndarray,
     classes: Sequence[str],
     **titles: str,

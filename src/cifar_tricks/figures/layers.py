@@ -7,36 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.parameters.schema import ShownLayers
 
 # Height and width in pixels of what ImageNet nets take.
 PHOTO_SIZE = 224
-
-
-class Layers(Protocol):
-    """Which layers of a backbone are shown: a section of ``visualize.layers`` in params.yaml.
-
-    Args:
-        first: name of the convolution that sees the image.
-        filters: numbers of its filters.
-        last: name of a layer with feature maps.
-        channels: numbers of its channels.
-    """
-
-    @property
-    def first(self) -> str: ...
-    @property
-    def filters(self) -> tuple[int, ...]: ...
-    @property
-    def last(self) -> str: ...
-    @property
-    def channels(self) -> tuple[int, ...]: ...
 
 
 def layer_outputs(net: nn.Module, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -63,7 +44,7 @@ def layer_outputs(net: nn.Module, images: Tensor, layers: Iterable[str]) -> dict
     return outputs
 
 
-def check_layers(net: nn.Module, layers: Layers, where: str) -> None:
+def check_layers(net: nn.Module, layers: ShownLayers, where: str) -> None:
     """Whether the net has these layers, filters and channels; its weights do not matter.
 
     Args:

@@ -18,10 +18,9 @@ from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.figures.activations import view_example, view_photo
 from cifar_tricks.figures.draw_activations import plan_pictures
 from cifar_tricks.figures.grad_cam import attribute
-from cifar_tricks.figures.layers import Layers
 from cifar_tricks.figures.style import save_figure
 from cifar_tricks.figures.views import Examples, Views
-from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.schema import Params, ShownLayers
 from cifar_tricks.runs.folders import WEIGHTS, seed_folder, seeds_with_weights
 from cifar_tricks.training.backbones import BACKBONES, used_backbone, weights_file
 from cifar_tricks.training.device import prepare
@@ -122,7 +121,7 @@ class ImageNetView:
 
     net: nn.Module
     backbone: str
-    layers: Layers
+    layers: ShownLayers
     photo: Path | str
     description: str
 

@@ -12,7 +12,7 @@ import pandas as pd
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart, kept_points
-from cifar_tricks.charts.study import confusion_chart, effect_charts, ladder_chart
+from cifar_tricks.charts.results import confusion_chart, effect_charts, ladder_chart
 from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, trick_colours
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence

@@ -24,7 +24,7 @@ NOT_OF_THE_STUDY = {
 }
 
 
-def study(params: Params) -> dict[str, Any]:
+def study_parameters(params: Params) -> dict[str, Any]:
     """The parameters of all variants at the chosen scale, as JSON values."""
     size = params.scales[params.scale].model_dump(mode="json", exclude_none=True)
     return {"size": size, **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY)}

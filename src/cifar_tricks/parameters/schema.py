@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Pixels = Annotated[int, Field(ge=1, le=64)]
 Units = Annotated[int, Field(ge=1, le=65_536)]
 Index = Annotated[int, Field(ge=0, lt=65_536)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
 Factors = Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_length=6)]
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -26,7 +26,7 @@ class Scale(Section):
     validation_images: Count
     test_images: Count
     num_epochs: Count
-    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1, max_length=1000)]
+    seeds: Annotated[tuple[SeedNumber, ...], Field(strict=False, min_length=1, max_length=1000)]
     precision: Precision
     threads: Annotated[int, Field(ge=1, le=1024)]
     # The kind of device that its seeds come from; None: any, and the report names them.
@@ -81,8 +81,9 @@ class Transfer(Section):
     cache_gb: Annotated[float, Field(ge=0, le=10_000)]
 
 
-class Layers(Section):
-    """Which layers of a backbone are shown, and what of them."""
+class ShownLayers(Section):
+    """Which layers of a net are shown: the convolution that sees the image, with the numbers of
+    some filters, and a layer with feature maps, with the numbers of some channels."""
 
     first: Annotated[str, Field(min_length=1)]
     filters: Annotated[tuple[Index, ...], Field(strict=False, min_length=1, max_length=16)]
@@ -94,7 +95,7 @@ class Visualize(Section):
     """The activation pictures."""
 
     image: Annotated[str, Field(min_length=1)] = "data/images/photo.jpg"
-    layers: dict[str, Layers]
+    layers: dict[str, ShownLayers]
 
 
 class Gpu(Section):

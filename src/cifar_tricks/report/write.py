@@ -54,7 +54,7 @@ TABLES = (
     exercises.net_totals,
 )
 IDENTITY = ("key", "group", "model", "trick", "seed", "status")
-SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
+RESULT_SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
 
 def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
@@ -151,7 +151,7 @@ def _results(study: Study) -> str:
     """A row per variant and seed; empty cells where there is no number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*IDENTITY, *SCORES, "difference"])
+    writer.writerow([*IDENTITY, *RESULT_SCORES, "difference"])
     for result in study.results.values():
         for seed in result.seeds:
             writer.writerow([*_result_row(result, seed), study.difference(result, seed)])
@@ -160,6 +160,6 @@ def _results(study: Study) -> str:
 
 def _result_row(result: Result, seed: int) -> list[object]:
     variant, status = result.variant, result.status(seed)
-    scores = [result.scores.get(name, {}).get(seed) for name in SCORES]
+    scores = [result.scores.get(name, {}).get(seed) for name in RESULT_SCORES]
     scores = scores if status != MISSING else [None] * len(scores)
     return [result.key, variant.group, variant.model, variant.trick, seed, status, *scores]

@@ -118,7 +118,7 @@ def take_record(seed: Seed) -> bool:
     A record of other parameters, data or engine is left alone, which is said in a line.
 
     Args:
-        seed: claimed.
+        seed: locked.
 
     Returns:
         Whether there was one.

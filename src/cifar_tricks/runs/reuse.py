@@ -36,7 +36,7 @@ def take_cached(seeds: Sequence[Seed]) -> None:
     forced, and trains.
 
     Args:
-        seeds: all of a variant, claimed.
+        seeds: all of a variant, locked.
     """
     training, stage = seeds[0].training, os.environ.get("DVC_STAGE", "")
     files = _last_output(stage, run_folder(training.scale, training.variant.key))
@@ -63,7 +63,7 @@ def adopt(seed: Seed) -> bool:
     """Copies a seed that ``dvc repro`` trained from ``runs`` to its folder.
 
     Args:
-        seed: claimed.
+        seed: locked.
 
     Returns:
         Whether there was one of this very training, with its weights.

@@ -30,7 +30,7 @@ RESULT = "result.json"
 
 STATE = "state.safetensors"
 
-DESCRIPTION = "about.json"
+ABOUT = "about.json"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -126,18 +126,18 @@ def check_files(folder: Path, result: SeedResult, *, remedy: str) -> None:
 
 
 @contextmanager
-def claimed(training: Training, numbers: Sequence[int]) -> Iterator[list[Seed]]:
+def locked(training: Training, numbers: Sequence[int]) -> Iterator[list[Seed]]:
     """Seeds of a training in their folders, which no other process uses meanwhile.
 
     Raises:
         AlreadyRunning: another process trains one of them.
     """
-    with ExitStack() as claims:
-        yield [claims.enter_context(_claim(training, number)) for number in numbers]
+    with ExitStack() as locks:
+        yield [locks.enter_context(_lock(training, number)) for number in numbers]
 
 
 @contextmanager
-def _claim(training: Training, number: int) -> Iterator[Seed]:
+def _lock(training: Training, number: int) -> Iterator[Seed]:
     """A seed in the folder that is the same for the same identity, and another for any other.
 
     It lies in ``resume`` and not in ``runs`` because DVC deletes a stage's outputs before it runs,
@@ -155,16 +155,16 @@ def _claim(training: Training, number: int) -> Iterator[Seed]:
                 raise
             # Two queued experiments may need the same run at once: this copy trains its own.
             folder = stack.enter_context(sole_writer(path))
-        if not (folder / DESCRIPTION).exists():
+        if not (folder / ABOUT).exists():
             _tell_other_states(folder, f"{key}-seed={number}-*", identity)
             about = {"scale": training.scale, "key": key, "seed": number, "identity": identity}
-            write_atomically(folder / DESCRIPTION, to_json(about))
+            write_atomically(folder / ABOUT, to_json(about))
         yield Seed(training=training, number=number, folder=folder)
 
 
 def _tell_other_states(folder: Path, pattern: str, identity: dict[str, Any]) -> None:
     """Tells of other states of a variant and seed, which are not taken up, each with the reason."""
-    for path in sorted(folder.parent.glob(f"{pattern}/{DESCRIPTION}")):
+    for path in sorted(folder.parent.glob(f"{pattern}/{ABOUT}")):
         if path.parent.name != folder.name:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 differing = differences(json.loads(path.read_bytes())["identity"], identity)

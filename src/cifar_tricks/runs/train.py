@@ -16,7 +16,7 @@ from cifar_tricks.runs.plan import check_device, check_room, plan
 from cifar_tricks.runs.publish import publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import take_cached
-from cifar_tricks.runs.seed import Seed, claimed
+from cifar_tricks.runs.seed import Seed, locked
 from cifar_tricks.runs.side_by_side import groups, train_seeds
 from cifar_tricks.training.device import tell_device
 
@@ -41,8 +41,8 @@ def train_variant(params: Params, key: str) -> None:
     check_place()
     training = plan(params, key)
     check_room(training, len(params.seeds))
-    # Every folder stays claimed until the results are where they belong.
-    with claimed(training, params.seeds) as seeds, stop_request() as stop_requested:
+    # Every folder stays locked until the results are where they belong.
+    with locked(training, params.seeds) as seeds, stop_request() as stop_requested:
         take_cached(seeds)
         train_missing(seeds, params.gpu, stop_requested, use_records=params.records == "use")
         # DVC deletes what it did not see the end of, and asks for it anew.
@@ -62,7 +62,7 @@ def train_ahead(params: Params, key: str) -> None:
     check_place()
     training = plan(params, key)
     check_room(training, len(params.seeds))
-    with claimed(training, params.seeds) as seeds, stop_request() as stop_requested:
+    with locked(training, params.seeds) as seeds, stop_request() as stop_requested:
         take_cached(seeds)
         train_missing(seeds, params.gpu, stop_requested, use_records=params.records == "use")
 
@@ -73,7 +73,7 @@ def train_missing(
     """Trains what has not ended yet; afterwards every seed has its result.
 
     Args:
-        seeds: of one variant, claimed.
+        seeds: of one variant, locked.
         gpu: how a GPU is used.
         stop_requested: see :func:`stop_request`.
         use_records: whether to take over what is on record, which has no weights.

@@ -11,8 +11,8 @@ from typing import Any
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root
-from cifar_tricks.base.locks import is_claimed
-from cifar_tricks.runs.seed import DESCRIPTION, STATE
+from cifar_tricks.base.locks import is_locked
+from cifar_tricks.runs.seed import ABOUT, STATE
 from cifar_tricks.tracking.logged_run import LoggedRun
 from cifar_tricks.tracking.tags import flat_params
 
@@ -28,8 +28,8 @@ def interrupted(scale: str) -> Iterator[LoggedRun]:
     for path in sorted((project_root() / "resume").glob(f"*/{STATE}")):
         folder = path.parent
         try:
-            about = json.loads((folder / DESCRIPTION).read_bytes())
-            if about["scale"] == scale and not is_claimed(folder):
+            about = json.loads((folder / ABOUT).read_bytes())
+            if about["scale"] == scale and not is_locked(folder):
                 yield _record(folder, about, json.loads(read_arrays(path).note)["progress"])
         except (OSError, ValueError, KeyError, TypeError, UserError):
             continue  # the training itself will tell what is wrong with it
@@ -57,7 +57,7 @@ def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> Lo
         params=flat_params(about["identity"]["recipe"]) | {"seed": str(seed)},
         metrics={"steps": float(step)},
         curves=curves,
-        times=((folder / DESCRIPTION).stat().st_mtime, ended),
+        times=((folder / ABOUT).stat().st_mtime, ended),
         diverged=False,
         files=(),
     )

@@ -20,7 +20,7 @@ from cifar_tricks.tracking.store import (
     sqlite_store,
     without_password,
 )
-from cifar_tricks.tracking.store_file import prepare
+from cifar_tricks.tracking.store_file import prepare_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,7 +98,7 @@ def open_store(store: Store) -> MlflowClient:
     try:
         if store.file is not None and not store.exists:
             _make(store)
-        prepare(store)
+        prepare_database(store)
         return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
     except (TypeError, ValueError) as error:  # an option or variable that cannot be read
         raise _failed(store, str(error)) from error

@@ -94,7 +94,7 @@ def _select(store: Store, query: str, *values: str) -> list[tuple[str, ...]]:
         return []
 
 
-def prepare(store: Store) -> None:
+def prepare_database(store: Store) -> None:
     """Gets an SQLite store ready for MLflow, which would try a bad one for minutes.
 
     MLflow keeps absolute paths. Where the folder of the database was moved or copied, those of its

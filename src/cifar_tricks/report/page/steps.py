@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cifar_tricks.charts.study import accuracy_interval
+from cifar_tricks.charts.results import accuracy_interval
 from cifar_tricks.evidence.cells import (
     NOTHING,
     describe,

@@ -14,7 +14,7 @@ import vl_convert
 from markupsafe import Markup
 
 from cifar_tricks.base.files import write_atomically
-from cifar_tricks.charts import study as study_charts
+from cifar_tricks.charts import results as result_charts
 from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart
 from cifar_tricks.charts.vega_lite import (
@@ -133,17 +133,17 @@ def _curves(study: Study) -> dict[str, Any]:
 
 def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
     study = evidence.study
-    effects = study_charts.effect_charts(evidence)
+    effects = result_charts.effect_charts(evidence)
     charts: dict[str, Spec | None] = {f"effects-{model}": chart for model, chart in effects.items()}
     nets = net_colours(study.params.models)
     charts |= {f"budget-{k}": v for k, v in budget_charts(evidence.budgets, nets).items()}
     charts["curves"] = curves_chart(trick_colours(study.params.tricks))
-    charts["ladder"] = study_charts.ladder_chart(evidence)
+    charts["ladder"] = result_charts.ladder_chart(evidence)
     for factorial in evidence.factorials:
-        charts[f"factorial-{factorial.model}"] = study_charts.factorial_chart(factorial)
-    charts["sensitivity"] = study_charts.sensitivity_chart(study, evidence.sensitivity)
+        charts[f"factorial-{factorial.model}"] = result_charts.factorial_chart(factorial)
+    charts["sensitivity"] = result_charts.sensitivity_chart(study, evidence.sensitivity)
     if best := evidence.predicted_best:
-        charts["confusion"] = study_charts.confusion_chart(evidence, best)
+        charts["confusion"] = result_charts.confusion_chart(evidence, best)
         title = f"Accuracy against confidence of {best.key}; on the diagonal both are equal"
         bins = classes.reliability(folder, best)
         charts["reliability"] = reliability_chart(bins, title=title)
