@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -68,14 +69,18 @@ def _difference(params: Params, record: Record) -> str:
         device=torch.device(record.result.origin.device),
         arrays=_hashed(TRAIN_FILE),
         copies=_hashed(COPIES_FILE) if variant.recipe.copies else None,
-        backbone=_hashed(str(weights)) if weights else None,
+        backbone=_hashed(weights) if weights else None,
         code=code_hash(variant.recipe),
         test_images=params.scales[params.scale].test_images,
     )
     return difference(record, planned)
 
 
-@cache
-def _hashed(file: str) -> Arrays:
+def _hashed(file: Path | str) -> Arrays:
     """A file's hash without its content, which would fill the memory."""
-    return Arrays(arrays={}, sha256=read_arrays(file).sha256)
+    return Arrays(arrays={}, sha256=_hash(Path(file).resolve()))
+
+
+@cache
+def _hash(file: Path) -> str:
+    return read_arrays(file).sha256
