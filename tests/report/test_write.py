@@ -79,7 +79,9 @@ def test_tables_match_an_independent_calculation(tmp_path: Path) -> None:
         assert cells[2] == bold.format(with_spread(trick))
         assert cells[3] == bold.format(f"{mean(differences):+.4f}")
         assert cells[4:6] == [t_interval(differences), "—"]
-    assert row(section(page, "model1"), "augment")[6:] == [
+    needed = row(section(page, "model1"), "augment")[6]
+    assert needed == "—" or int(needed) >= 8
+    assert row(section(page, "model1"), "augment")[7:] == [
         "0.7690",
         "+0.0367",
         "better",

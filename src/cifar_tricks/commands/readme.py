@@ -125,15 +125,16 @@ def results_table(scale: str) -> Markdown:
     rows = _read(scale, "comparisons.csv")
     shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
     header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
-    header += ["original", "its claim is"]
+    header += ["n to resolve", "original", "its claim is"]
     rows = []
     for model, of_net in shown.groupby("model", sort=False):
         for place, row in enumerate(of_net.to_dict("records")):
             cells = comparison_cells(row)
             if not place:
-                base = [cells.baseline, "", "", "", cells.original_baseline, ""]
+                base = [cells.baseline, "", "", "", "", cells.original_baseline, ""]
                 rows.append([model, "baseline", str(row["n"]), *base])
             ours = [cells.accuracy_and_spread, cells.difference, cells.interval, cells.p]
+            ours.append(cells.to_resolve)
             theirs = [cells.original_and_difference, cells.verdict]
             rows.append([model, row["trick"], str(row["n"]), *ours, *theirs])
-    return table(header, rows, "llrrrrrrl")
+    return table(header, rows, "llrrrrrrrl")

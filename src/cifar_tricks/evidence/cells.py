@@ -99,6 +99,7 @@ class Cells:
         original_difference: between these.
         claim: what the original said.
         verdict: on that.
+        to_resolve: about how many seeds a difference of this size would take.
     """
 
     accuracy: str
@@ -114,6 +115,7 @@ class Cells:
     original_difference: str
     claim: str
     verdict: str
+    to_resolve: str
 
     @property
     def accuracy_and_spread(self) -> str:
@@ -137,7 +139,7 @@ def comparison_cells(row: Mapping[str, Any], notation: Notation = FRACTIONS) -> 
     """
     of = {name: None if pd.isna(value) else value for name, value in row.items()}
     theirs, change = of["original_accuracy"], of["original_difference"]
-    std = of["test_accuracy_std"]
+    std, needed = of["test_accuracy_std"], of["seeds_to_resolve"]
     return Cells(
         accuracy=notation.number(of["test_accuracy"]),
         spread="" if std is None else notation.number(std),
@@ -152,6 +154,7 @@ def comparison_cells(row: Mapping[str, Any], notation: Notation = FRACTIONS) -> 
         original_difference=notation.signed(change),
         claim=SAID.get(of["claim"] or "", notation.nothing),
         verdict=of["verdict"] or notation.nothing,
+        to_resolve=notation.nothing if needed is None else f"{needed:.0f}",
     )
 
 

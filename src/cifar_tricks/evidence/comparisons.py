@@ -36,6 +36,7 @@ COLUMNS = (
     "original_difference",
     "claim",
     "verdict",
+    "seeds_to_resolve",
 )
 
 
@@ -64,6 +65,7 @@ def comparison_row(study: Study, effect: Effect) -> dict[str, Any]:
         "original_difference": effect.original,
         "claim": effect.claim,
         "verdict": effect.verdict,
+        "seeds_to_resolve": effect.seeds_to_resolve,
     }
     if values := result.values("test_accuracy"):
         row |= {"test_accuracy": fmean(values), "test_accuracy_std": summarise(values).std}

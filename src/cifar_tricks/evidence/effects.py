@@ -23,11 +23,13 @@ from cifar_tricks.evidence.statistics import (
     holm,
     mcnemar,
     pairs_needed,
+    pairs_to_resolve,
     smallest_p,
 )
 from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.evidence.verdicts import NOT_RESOLVED, Claim, verdict
 
+LEAST_PAIRS = 3  # from which a spread says something of how many it would take
 Direction = Literal["better", "worse", "unclear"]
 
 
@@ -57,6 +59,8 @@ class Effect:
         original: the difference that the original report printed, or None.
         claim: what the original said: better, worse, or little (effect); None for nothing.
         verdict: on that claim: confirmed, contradicted or not resolved; empty without a claim.
+        seeds_to_resolve: about how many would make a difference of this size significant; None
+            where it is, where there are fewer than three pairs, and for more than a thousand.
     """
 
     result: Result
@@ -67,6 +71,7 @@ class Effect:
     original: float | None
     claim: Claim | None
     verdict: str
+    seeds_to_resolve: int | None
 
     @property
     def pairs(self) -> int:
@@ -153,7 +158,7 @@ def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) 
         p_values = [c.p_value if c and c.p_value is not None else 1.0 for c in comparisons]
         adjusted = holm(p_values)
     effects = [
-        _effect(study, result, comparison, p_value, predictions)
+        _effect(study, result, comparison, p_value, predictions, len(results))
         for result, comparison, p_value in zip(results, comparisons, adjusted, strict=True)
     ]
     return Family(effects=tuple(effects))
@@ -170,12 +175,16 @@ def _effect(
     comparison: Comparison | None,
     adjusted_p: float | None,
     predictions: pd.DataFrame,
+    comparisons: int,
 ) -> Effect:
     if comparison is None or comparison.p_value is None:
         adjusted_p = None
     original, base = study.original_difference(result), study.baseline(result)
     claim = _claim(result, original)
     flaw = result.flaw or (f"baseline {base.flaw}" if base.flaw else "")
+    unclear = direction(comparison, adjusted_p) == "unclear"
+    enough = comparison is not None and comparison.summary.n >= LEAST_PAIRS and unclear
+    needed = pairs_to_resolve(comparison.summary, comparisons) if comparison and enough else None
     decided = verdict(comparison, adjusted_p, claim) if claim and comparison else ""
     return Effect(
         result=result,
@@ -186,6 +195,7 @@ def _effect(
         original=original,
         claim=claim,
         verdict=decided or (NOT_RESOLVED if claim else ""),
+        seeds_to_resolve=needed,
     )
 
 

@@ -23,29 +23,29 @@ from cifar_tricks.report.tables import emphasise, spread, with_spread
 def tricks_table(evidence: Evidence, model: str) -> Markdown:
     """The tricks on one net, its baseline first, ours and the original's."""
     base = evidence.study.results[f"{model}-baseline"]
-    header = ["trick", "n", "test accuracy", "Δ", "95% interval", "p (Holm)"]
+    header = ["trick", "n", "test accuracy", "Δ", "95% interval", "p (Holm)", "n to resolve"]
     header += ["original", "Δ", "its claim", "verdict"]
     accuracy = italic(base.flaw) if base.flaw else spread(base.values("test_accuracy"))
     original = number(base.original.get("test_accuracy"))
-    rows = [["baseline", _count(base), accuracy, "", "", "", original, "", "", ""]]
+    rows = [["baseline", _count(base), accuracy, "", "", "", "", original, "", "", ""]]
     for effect in evidence.tricks.of(model):
         cells = _cells(evidence.study, effect)
         row = [effect.result.variant.trick, _count(effect.result), *_ours(effect, cells)]
         row += [cells.original, cells.original_difference, cells.claim]
         rows.append([*row, _verdict(cells)])
-    return table(header, rows, "lrrrrrrrl")
+    return table(header, rows, "lrrrrrrrrl")
 
 
 def sensitivity_table(evidence: Evidence) -> Markdown:
     """The settings of task 3a and what the original said about them."""
     header = ["setting", "net", "n", "test accuracy", "Δ", "95% interval", "p (Holm)"]
-    header += ["original's claim", "verdict"]
+    header += ["n to resolve", "original's claim", "verdict"]
     rows = []
     for effect in evidence.sensitivity.effects:
         cells, result = _cells(evidence.study, effect), effect.result
         row = [setting(evidence.study, result), result.variant.model, _count(result)]
         rows.append([*row, *_ours(effect, cells), cells.claim, _verdict(cells)])
-    return table(header, rows, "llrrrrrll")
+    return table(header, rows, "llrrrrrrll")
 
 
 def factorial_table(factorial: Factorial) -> Markdown:
@@ -79,14 +79,14 @@ def _count(result: Result) -> str:
 
 
 def _ours(effect: Effect, cells: Cells) -> list[str]:
-    """Four cells: accuracy or what is wrong, difference, interval, p-value."""
+    """Accuracy or what is wrong, difference, interval, p-value, and how many seeds it takes."""
     flaw = effect.result.flaw
     accuracy = italic(flaw) if flaw else with_spread(cells.accuracy, cells.spread)
     if effect.comparison is None:
-        return [accuracy, NOTHING if flaw else italic(cells.flaw), NOTHING, NOTHING]
+        return [accuracy, NOTHING if flaw else italic(cells.flaw), *[NOTHING] * 3]
     mean = effect.comparison.summary.mean
     ours = [emphasise(cell, mean) for cell in (accuracy, cells.difference)]
-    return [*ours, cells.interval, cells.p]
+    return [*ours, cells.interval, cells.p, cells.to_resolve]
 
 
 def _verdict(cells: Cells) -> str:

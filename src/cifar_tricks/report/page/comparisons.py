@@ -27,6 +27,7 @@ COMPARED = (
     "difference",
     "95% interval",
     "p (Holm)",
+    "n to resolve",
     "McNemar p",
     "original",
     "its claim is",
@@ -125,5 +126,6 @@ def _compared(study: Study, effect: Effect) -> TableRow:
     expected = {None: NOTHING, True: "yes", False: "no"}[effect.original_expected]
     theirs = cells.original_and_difference
     last = (shown if effect.verdict else NOTHING, expected)
-    row = (cells.difference, cells.interval, cells.p, cells.mcnemar, theirs, *last)
+    ours = (cells.difference, cells.interval, cells.p, cells.to_resolve)
+    row = (*ours, cells.mcnemar, theirs, *last)
     return dict(zip(COMPARED, row, strict=True))
