@@ -1,4 +1,4 @@
-"""Writing to MLflow's store: each record is logged once."""
+"""Writing to MLflow's store: each run is logged once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DECIMALS = 4  # its tables print every digit that there is; metrics.json has the
 
 @contextmanager
 def logging_session(scale: str) -> Iterator[Callable[[LoggedRun], bool]]:
-    """Opens the store; gives what logs a record there, unless it is logged already.
+    """Opens the store; gives what logs a run there, unless it is logged already.
 
     Args:
         scale: names the experiment in MLflow.
@@ -48,10 +48,10 @@ def logging_session(scale: str) -> Iterator[Callable[[LoggedRun], bool]]:
             client = open_store(store)
             experiment = open_experiment(client, scale, store)
 
-        def log_once(record: LoggedRun) -> bool:
+        def log_once(logged: LoggedRun) -> bool:
             # Per variant, so that experiments that run at the same time take turns.
             with turn:
-                return _log_once(store, client, experiment, record)
+                return _log_once(store, client, experiment, logged)
 
         yield log_once
 
@@ -70,12 +70,12 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _log_once(store: Store, client: MlflowClient, place: Experiment, record: LoggedRun) -> bool:
-    """Logs the record unless it is there; replaces what an interrupted process left unfinished."""
+def _log_once(store: Store, client: MlflowClient, place: Experiment, logged: LoggedRun) -> bool:
+    """Logs the run unless it is there; replaces what an interrupted process left unfinished."""
     found: list[Run] = []
     experiment = place.number
-    state = record.tags.get("state")
-    for identity in record.identities:
+    state = logged.tags.get("state")
+    for identity in logged.identities:
         found = client.search_runs([experiment], f"tags.identity = '{identity}'")
         for run in found:
             if state or (run.info.status in ENDED and has_files(store, run.info.run_id)):
@@ -88,36 +88,36 @@ def _log_once(store: Store, client: MlflowClient, place: Experiment, record: Log
     _delete(client, found)
     if state:
         _delete(client, client.search_runs([experiment], f"tags.state = '{state}'"))
-        run_id = _begin(client, place, record, {"role": INTERRUPTED})
-        client.set_terminated(run_id, "KILLED", end_time=_milliseconds(record)[1])
+        run_id = _begin(client, place, logged, {"role": INTERRUPTED})
+        client.set_terminated(run_id, "KILLED", end_time=_milliseconds(logged)[1])
         return True
-    if not _log_with_children(store, client, place, record):
+    if not _log_with_children(store, client, place, logged):
         return False
     # It was interrupted once, and is complete now.
-    where = f"tags.role = '{INTERRUPTED}' and tags.variant = '{record.tags['variant']}'"
+    where = f"tags.role = '{INTERRUPTED}' and tags.variant = '{logged.tags['variant']}'"
     _delete(client, client.search_runs([experiment], where))
     return True
 
 
 def _log_with_children(
-    store: Store, client: MlflowClient, place: Experiment, record: LoggedRun
+    store: Store, client: MlflowClient, place: Experiment, logged: LoggedRun
 ) -> bool:
     """Logs a variant and its seeds, unless another machine is found to do so at the same time."""
     begun: list[str] = []
     try:
         tags = {"role": "variant"} | logger_tags()
-        begun.append(_begin(client, place, record, tags))
-        for child in record.children if _is_first(store, client, place, record, begun[0]) else ():
+        begun.append(_begin(client, place, logged, tags))
+        for child in logged.children if _is_first(store, client, place, logged, begun[0]) else ():
             tags = {"role": "seed", "mlflow.parentRunId": begun[0]}
             begun.append(_begin(client, place, child, tags))
             _end(client, begun[1], child)
             begun.pop()
-        if not _is_first(store, client, place, record, begun[0]):
+        if not _is_first(store, client, place, logged, begun[0]):
             where = f"tags.`mlflow.parentRunId` = '{begun[0]}'"
             _delete(client, client.search_runs([place.number], where))
             client.delete_run(begun[0])
             return False
-        _end(client, begun[0], record)  # last: a run that has ended is complete
+        _end(client, begun[0], logged)  # last: a run that has ended is complete
     except (KeyboardInterrupt, Interrupted):
         for run_id in begun:
             client.set_terminated(run_id, "KILLED")
@@ -126,16 +126,16 @@ def _log_with_children(
 
 
 def _is_first(
-    store: Store, client: MlflowClient, place: Experiment, record: LoggedRun, run_id: str
+    store: Store, client: MlflowClient, place: Experiment, logged: LoggedRun, run_id: str
 ) -> bool:
-    """Whether nobody else logs the same record, or this run comes before theirs.
+    """Whether nobody else logs the same run, or this run comes before theirs.
 
     Behind a server nobody can be kept out, so each begins its run, looks for others and takes back
     its own where one has ended or has a smaller id; asked again before a run is made to end.
     """
     if has_turns(store):
         return True
-    where = f"tags.identity = '{record.tags['identity']}' and tags.role = 'variant'"
+    where = f"tags.identity = '{logged.tags['identity']}' and tags.role = 'variant'"
     others = [run for run in client.search_runs([place.number], where) if run.info.run_id != run_id]
     return not any(
         run.info.status in ENDED or (is_being_logged(run) and run.info.run_id < run_id)
@@ -148,28 +148,28 @@ def _delete(client: MlflowClient, runs: Iterable[Run]) -> None:
         client.delete_run(run.info.run_id)
 
 
-def _begin(client: MlflowClient, place: Experiment, record: LoggedRun, tags: dict[str, str]) -> str:
+def _begin(client: MlflowClient, place: Experiment, logged: LoggedRun, tags: dict[str, str]) -> str:
     from mlflow.entities import Metric, Param
 
-    start, end = _milliseconds(record)
-    run = client.create_run(place.number, start_time=start, tags=record.tags | tags)
+    start, end = _milliseconds(logged)
+    run = client.create_run(place.number, start_time=start, tags=logged.tags | tags)
     run_id: str = run.info.run_id
-    points = {(name, 0): value for name, value in record.metrics.items()} | record.curves
+    points = {(name, 0): value for name, value in logged.metrics.items()} | logged.curves
     metrics = [Metric(n, round(v, DECIMALS), end, step) for (n, step), v in points.items()]
-    params = [Param(name, value) for name, value in record.params.items()]
+    params = [Param(name, value) for name, value in logged.params.items()]
     client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params)
     for first in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics[first : first + METRICS_PER_BATCH])
-    for path, folder in record.files if place.with_files else ():
+    for path, folder in logged.files if place.with_files else ():
         client.log_artifact(run_id, str(path), folder or None)
     return run_id
 
 
-def _end(client: MlflowClient, run_id: str, record: LoggedRun) -> None:
-    status = "FAILED" if record.diverged else "FINISHED"
-    client.set_terminated(run_id, status, end_time=_milliseconds(record)[1])
+def _end(client: MlflowClient, run_id: str, logged: LoggedRun) -> None:
+    status = "FAILED" if logged.diverged else "FINISHED"
+    client.set_terminated(run_id, status, end_time=_milliseconds(logged)[1])
 
 
-def _milliseconds(record: LoggedRun) -> tuple[int, int]:
-    start, end = record.times or (time.time(), time.time())
+def _milliseconds(logged: LoggedRun) -> tuple[int, int]:
+    start, end = logged.times or (time.time(), time.time())
     return int(start * 1000), int(end * 1000)

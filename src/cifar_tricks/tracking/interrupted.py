@@ -1,4 +1,4 @@
-"""Trainings that were begun and have not ended, as records: MLflow shows them as killed."""
+"""Trainings that were begun and have not ended, as runs: MLflow shows them as killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLE = "interrupted"
 
 
 def interrupted(scale: str) -> Iterator[LoggedRun]:
-    """A record of each saved state that no process is training from now.
+    """A run for each saved state that no process is training from now.
 
     Args:
         scale: a key of ``scales``.
@@ -30,12 +30,12 @@ def interrupted(scale: str) -> Iterator[LoggedRun]:
         try:
             about = json.loads((folder / ABOUT).read_bytes())
             if about["scale"] == scale and not is_locked(folder):
-                yield _record(folder, about, json.loads(read_arrays(path).note)["progress"])
+                yield _killed_run(folder, about, json.loads(read_arrays(path).note)["progress"])
         except (OSError, ValueError, KeyError, TypeError, UserError):
             continue  # the training itself will tell what is wrong with it
 
 
-def _record(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> LoggedRun:
+def _killed_run(folder: Path, about: dict[str, Any], progress: dict[str, Any]) -> LoggedRun:
     key, seed, step = about["key"], about["seed"], progress["step"]
     ended = (folder / STATE).stat().st_mtime
     curves = {

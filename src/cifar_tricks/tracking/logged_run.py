@@ -1,6 +1,6 @@
-"""What is logged of a variant for comparison: a record of it, with one record per seed.
+"""What is logged of a variant for comparison: a run of MLflow, with one below it for each seed.
 
-A record is plain values from files that are there already (``run.json``, ``history.csv``,
+It is plain values from files that are there already (``run.json``, ``history.csv``,
 ``metrics.json`` and the notes in ``logs/``); :mod:`cifar_tricks.tracking.track` sends it to MLflow.
 """
 
@@ -37,7 +37,7 @@ class LoggedRun:
         times: when the training began and ended, in seconds since 1970; None if not known.
         diverged: whether a loss was not finite.
         files: what to keep with the run, each with the folder that it goes to ("" for the top).
-        children: one record per seed; none for a seed.
+        children: one run per seed; none for a seed.
         known_as: the tag ``identity`` of other runs that make this one needless.
     """
 
@@ -58,7 +58,7 @@ class LoggedRun:
         return (*self.known_as, self.tags["identity"])
 
 
-def make_record(
+def make_logged_run(
     scale: str, key: str, metrics: Mapping[str, Any], *, folder: Path, study: bool = False
 ) -> LoggedRun:
     """Reads all that is known of a variant.
@@ -82,9 +82,9 @@ def make_record(
     if scores is None or not _is_of(run, scores):
         raise UserError(f"{folder / 'metrics.json'} does not score this {key}: dvc repro does")
     tags = run_tags(run, scores)
-    seeds = tuple(_seed_record(run, seed, scores, tags) for seed in run.seeds)
+    seeds = tuple(_seed_run(run, seed, scores, tags) for seed in run.seeds)
     diverged = [seed for seed, result in run.seeds.items() if result.status == "diverged"]
-    times = [record.times for record in seeds if record.times is not None]
+    times = [logged.times for logged in seeds if logged.times is not None]
     figures = ((figure, "figures") for figure in _figures(folder / "figures", key))
     return LoggedRun(
         name=tags["mlflow.runName"],
@@ -92,9 +92,9 @@ def make_record(
         | {"seed": listed(run.seeds)}
         | ({"diverged": f"seed {listed(diverged)}"} if diverged else {}),
         params=run_params(run),
-        metrics=_summary([record.metrics for record in seeds], diverged=bool(diverged))
+        metrics=_summary([logged.metrics for logged in seeds], diverged=bool(diverged))
         | {"num_seeds": float(len(seeds))},
-        curves=_mean([record.curves for record in seeds]),
+        curves=_mean([logged.curves for logged in seeds]),
         times=(min(start for start, _ in times), max(end for _, end in times)) if times else None,
         diverged=bool(diverged),
         files=((run_folder(scale, key) / "run.json", ""), *figures),
@@ -110,9 +110,7 @@ def _is_of(run: Run, scores: Mapping[str, Any]) -> bool:
     return bool(scores["seeds"] == list(run.seeds) and same)
 
 
-def _seed_record(
-    run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[str, str]
-) -> LoggedRun:
+def _seed_run(run: Run, seed: int, scores: Mapping[str, Any], tags: Mapping[str, str]) -> LoggedRun:
     result, log = run.seeds[seed], _log(run, seed)
     index = scores["seeds"].index(seed)
     by_split = {

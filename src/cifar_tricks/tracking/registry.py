@@ -16,7 +16,7 @@ import numpy as np
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.tracking.logged_run import make_record
+from cifar_tricks.tracking.logged_run import make_logged_run
 from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.tracking.run_table import experiment_name
 from cifar_tricks.tracking.sharing import is_elsewhere, lock
@@ -91,7 +91,7 @@ def catch_up(params: Params) -> Tracked:
         metrics = json.loads((folder / "metrics.json").read_bytes())
         for key in metrics["variants"]:
             with suppress(UserError):  # not trained here, or anew since
-                make_record(params.scale, key, metrics, folder=folder)
+                make_logged_run(params.scale, key, metrics, folder=folder)
                 present.append(key)
     except (OSError, ValueError, KeyError, TypeError):
         metrics = {}

@@ -16,7 +16,7 @@ from typing import Any
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.tracking.client import logging_session
 from cifar_tricks.tracking.interrupted import interrupted
-from cifar_tricks.tracking.logged_run import make_record
+from cifar_tricks.tracking.logged_run import make_logged_run
 from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
 from cifar_tricks.tracking.run_table import experiment_name
 from cifar_tricks.tracking.sharing import lock
@@ -66,18 +66,18 @@ def track(
         Interrupted: SIGTERM came; the run that was being logged is marked as killed.
     """
     scale, store = params.scale, find_store()
-    records = [make_record(scale, key, metrics, folder=folder, study=study) for key in keys]
+    runs = [make_logged_run(scale, key, metrics, folder=folder, study=study) for key in keys]
     known = logged_identities(store, scale)
-    missing = [record for record in records if known.isdisjoint(record.identities)]
+    missing = [logged for logged in runs if known.isdisjoint(logged.identities)]
     kept, new = list(waiting(scale)), 0
     if missing or kept:
         with logging_session(scale) as log_once:
-            new = sum(log_once(record) for record in missing)
-            for path, record in kept:
-                log_once(record)
+            new = sum(log_once(logged) for logged in missing)
+            for path, logged in kept:
+                log_once(logged)
                 shutil.rmtree(path)
     track_interrupted(scale)
-    return Tracked(new=new, total=len(records), store=store.name)
+    return Tracked(new=new, total=len(runs), store=store.name)
 
 
 def track_or_keep(
@@ -98,7 +98,7 @@ def track_or_keep(
         track(params, keys, metrics, folder=folder)
     except StoreFailed as error:
         for key in keys:
-            keep(params.scale, make_record(params.scale, key, metrics, folder=folder))
+            keep(params.scale, make_logged_run(params.scale, key, metrics, folder=folder))
         print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
@@ -109,12 +109,12 @@ def track_interrupted(scale: str) -> None:
         StoreFailed: the store cannot be reached.
     """
     known = logged_identities(find_store(), scale)
-    records = [record for record in interrupted(scale) if known.isdisjoint(record.identities)]
-    if not records:
+    runs = [logged for logged in interrupted(scale) if known.isdisjoint(logged.identities)]
+    if not runs:
         return
     with logging_session(scale) as log_once:
-        for record in records:
-            log_once(record)
+        for logged in runs:
+            log_once(logged)
 
 
 def run_ids(scale: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:

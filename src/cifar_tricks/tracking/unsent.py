@@ -21,16 +21,16 @@ from cifar_tricks.tracking.logged_run import LoggedRun
 CONTENT = "record.json"
 
 
-def keep(scale: str, record: LoggedRun) -> None:
-    """Keeps a record until :func:`waiting` is asked for it.
+def keep(scale: str, logged: LoggedRun) -> None:
+    """Keeps a run until :func:`waiting` is asked for it.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    folder = _folder(scale) / record.tags["identity"]
+    folder = _folder(scale) / logged.tags["identity"]
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "files").mkdir(parents=True)
-    content = _packed(record, folder)
+    content = _packed(logged, folder)
     write_atomically(folder / CONTENT, to_json(content))  # last: without it nothing is kept
 
 
@@ -42,28 +42,28 @@ def waiting(scale: str) -> Iterator[tuple[Path, LoggedRun]]:
     """
     for path in sorted(_folder(scale).glob(f"*/{CONTENT}")):
         try:
-            record = _unpacked(json.loads(path.read_bytes()), path.parent)
+            logged = _unpacked(json.loads(path.read_bytes()), path.parent)
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path} is damaged: rm -r {path.parent} gives it up") from error
-        yield path.parent, record
+        yield path.parent, logged
 
 
 def _folder(scale: str) -> Path:
     return project_root() / "logs" / "unlogged" / scale
 
 
-def _packed(record: LoggedRun, folder: Path) -> dict[str, Any]:
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
+def _packed(logged: LoggedRun, folder: Path) -> dict[str, Any]:
+    values = {field.name: getattr(logged, field.name) for field in fields(logged)}
     files = []
-    for path, target in record.files:
+    for path, target in logged.files:
         number = len(list((folder / "files").iterdir()))
         # A folder for each: the histories of all seeds have the same name.
         copy = Path("files") / str(number) / path.name
         (folder / copy).parent.mkdir()
         shutil.copyfile(path, folder / copy)
         files.append([copy.as_posix(), target])
-    curves = [[name, step, value] for (name, step), value in record.curves.items()]
-    children = [_packed(child, folder) for child in record.children]
+    curves = [[name, step, value] for (name, step), value in logged.curves.items()]
+    children = [_packed(child, folder) for child in logged.children]
     return values | {"files": files, "curves": curves, "children": children}
 
 
