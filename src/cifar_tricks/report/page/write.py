@@ -155,5 +155,6 @@ def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
 def _params_text(study: Study) -> str:
     """The parameters that made the page, as JSON."""
     shown = study.params.model_dump(mode="json")
-    shown["scales"] = {study.params.scale: shown["scales"][study.params.scale]}
+    size = study.params.scales[study.params.scale].model_dump(mode="json", exclude_none=True)
+    shown["scales"] = {study.params.scale: size}
     return json.dumps(shown, indent=2)
