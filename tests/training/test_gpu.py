@@ -22,7 +22,7 @@ from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.commands import jobs, share
 from cifar_tricks.evaluation import scoring
-from cifar_tricks.parameters.dependencies import study
+from cifar_tricks.parameters.dependencies import study_parameters
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.training import device as devices
 from cifar_tricks.training import images, loop
@@ -348,8 +348,8 @@ def test_a_scale_for_gpus_is_not_shared_out_on_a_cpu() -> None:
 
 def test_a_scale_without_a_device_is_written_as_it_was() -> None:
     params = load_params(ROOT / "params.yaml")
-    assert "device" not in study(params)["size"]
+    assert "device" not in study_parameters(params)["size"]
     params = params.model_copy(update={"scale": "full_gpu"})
-    assert study(params)["size"]["device"] == "cuda"
+    assert study_parameters(params)["size"]["device"] == "cuda"
     assert params.scales["full_gpu"].precision == "bf16"
     assert params.scales["full_gpu"].seeds == params.scales["full"].seeds
