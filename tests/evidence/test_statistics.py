@@ -4,7 +4,7 @@ simulation."""
 import itertools
 import math
 from collections.abc import Callable
-from statistics import fmean, stdev
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -15,18 +15,14 @@ from scipy import stats
 from cifar_tricks.evaluation.score import NUM_BINS, calibrate
 from cifar_tricks.evidence.early_stopping import regress_within
 from cifar_tricks.evidence.factorials import factorial_effects
+from cifar_tricks.evidence.sample_size import pairs_needed, smallest_p
 from cifar_tricks.evidence.sampling import selection_optimism
 from cifar_tricks.evidence.statistics import (
     ALPHA,
-    MAX_EXACT_PAIRS,
-    Summary,
     compare,
     holm,
     mcnemar,
-    pairs_needed,
-    pairs_to_resolve,
     sign_flip_p,
-    smallest_p,
     summarise,
     wilson,
 )
@@ -419,30 +415,3 @@ def test_stopping_does_not_know_the_means_of_variants(shifts: list[float]) -> No
     found, other = regress_within(pairs), regress_within(moved)
     assert found is not None and other is not None
     assert other.correlation == pytest.approx(found.correlation, abs=1e-9)
-
-
-@pytest.mark.parametrize("mean", [0.008, -0.012])
-def test_so_many_pairs_resolve_such_a_difference(mean: float) -> None:
-    """Against simulated studies, judged by the study's own test."""
-    comparisons, numbers = 4, np.random.default_rng(0)
-    summary = Summary(n=10, mean=mean, std=0.01, interval=None)
-    needed = pairs_to_resolve(summary, comparisons)
-    assert needed is not None and pairs_needed(comparisons) <= needed <= MAX_EXACT_PAIRS + 14
-
-    def share_resolved(pairs: int) -> float:
-        studies = numbers.normal(mean, 0.01, (60, pairs))
-        return fmean(comparisons * sign_flip_p(study) <= ALPHA for study in studies)
-
-    assert share_resolved(needed) >= 0.65
-    assert share_resolved(needed // 2) <= 0.6
-
-
-def test_how_many_pairs_it_takes_has_bounds() -> None:
-    def needed(mean: float, std: float | None, comparisons: int = 16) -> int | None:
-        return pairs_to_resolve(Summary(n=3, mean=mean, std=std, interval=None), comparisons)
-
-    assert needed(1.0, 1e-9) == pairs_needed(16) and needed(1.0, 1e-9, 1) == pairs_needed(1)
-    assert needed(1e-9, 0.01) is None and needed(0.0, 0.01) is None and needed(0.1, None) is None
-    assert [needed(0.01, std) for std in (0.01, 0.02)] == sorted(
-        needed(0.01, std) or 0 for std in (0.01, 0.02)
-    )

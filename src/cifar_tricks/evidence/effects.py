@@ -15,17 +15,8 @@ import pandas as pd
 
 from cifar_tricks.evaluation.original import original_claim
 from cifar_tricks.evidence.predictions import right_answers
-from cifar_tricks.evidence.statistics import (
-    ALPHA,
-    Comparison,
-    McNemar,
-    compare,
-    holm,
-    mcnemar,
-    pairs_needed,
-    pairs_to_resolve,
-    smallest_p,
-)
+from cifar_tricks.evidence.sample_size import pairs_needed, pairs_to_resolve, smallest_p
+from cifar_tricks.evidence.statistics import ALPHA, Comparison, McNemar, compare, holm, mcnemar
 from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.evidence.verdicts import NOT_RESOLVED, Claim, verdict
 

@@ -11,7 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from cifar_tricks.evidence.statistics import Comparison, compare, holm, pairs_needed
+from cifar_tricks.evidence.sample_size import pairs_needed
+from cifar_tricks.evidence.statistics import Comparison, compare, holm
 from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.tricks import load_trick
 
