@@ -148,8 +148,9 @@ def test_work_that_takes_long_is_cut_short(kind: signal.Signals, workplace: Path
     """A signal during the last measurement, which here takes a minute."""
     patch(
         "src/cifar_tricks/training/loop.py",
-        "    run.keep_best()\n",
-        "    run.keep_best()\n    print('measuring', flush=True)\n    time.sleep(60 * LONG)\n",
+        "        run.keep_best()\n",
+        "        run.keep_best()\n        print('measuring', flush=True)\n"
+        "        time.sleep(60 * LONG)\n",
     )
     patch("src/cifar_tricks/training/loop.py", "CHECKPOINTS = 30.0", "CHECKPOINTS = 30.0\nLONG = 1")
     patch("src/cifar_tricks/base/signals.py", "SECONDS_TO_STOP = 5.0", "SECONDS_TO_STOP = 1.0")

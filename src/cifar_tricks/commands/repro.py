@@ -64,8 +64,8 @@ def reproduce(jobs: str) -> int:
     params = load_params()
     find_store()  # a wrong address is told before any work, not by the last stage
     at_once = num_jobs(jobs, params)
-    tell_device(params)
     with running_alone("make repro") as commands:
+        tell_device(params)
         code = _repro(commands, params, at_once)
         sort_lock(LOCK, _stage_names(params))
     return code

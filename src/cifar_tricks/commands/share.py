@@ -74,12 +74,12 @@ def train_and_record(
     chosen = choose_engine(wanted, at_once=at_once, memory=BYTES_PER_JOB)
     gpu = chosen.has_gpu(params.device)
     check_scale(params, gpu=gpu)
-    if not chosen.remote:
-        tell_device(params)
     todo = list(planned(names, numbers, gpu=gpu))
     device = ("cuda" if gpu else "cpu") if chosen.remote else ""
     study = Study(params, RECORD, device)
     with running_alone("make share") as commands:
+        if not chosen.remote:
+            tell_device(params)
         if dry_run:
             return train_jobs(chosen, study, todo, commands)
         code = fetch_data(commands) or train_jobs(chosen, study, todo, commands)
