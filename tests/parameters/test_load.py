@@ -1,6 +1,6 @@
 """Every mistake in params.yaml is one line that names the key, the value and what is valid."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
+from cifar_tricks.training.call import Call
 
 TEXT = one_line_lists((ROOT / "params.yaml").read_text())
 
@@ -48,6 +49,17 @@ def test_full_scale_is_the_protocol_of_the_report() -> None:
     assert variants(params, "full")["model1-augment"].recipe.steps_per_epoch == 1406
 
 
+def test_fixed_is_the_same_trainings_under_another_protocol() -> None:
+    params = load_params(ROOT / "params.yaml")
+    full, fixed = variants(params, "full"), variants(params, "fixed")
+    changed = {"schedule": Call("cifar_tricks.schedules.linear"), "early_stop_count": None}
+    for model in params.models:
+        for trick in params.tricks:
+            key = f"{model}-{trick}"
+            assert fixed[key].recipe == replace(full[key].recipe, **changed)
+    assert params.scales["fixed"].seeds == params.scales["full"].seeds
+
+
 NET = "{filters: [8], kernel_size: 3, stride: 1, padding: 1, pool: 2, hidden: []}"
 MISTAKES = {
     "scale: quick": ("scale: quikc", ["scale = quikc", "did you mean quick?", "full"]),
@@ -70,6 +82,12 @@ MISTAKES = {
     "net: {filters: [64, 64, 64, 64]}": ("net: {filterz: [4]}", ["improve.fourth_layer.net"]),
     "combine:  ": ("combne:  ", ["unknown key combne", "did you mean combine?"]),
     "train:  ": ("train: {{", ["not valid YAML"]),
+    "  schedule: constant ": ("  schedule: cosine ", ["train.schedule = 'cosine'", "'linear'"]),
+    "      schedule: linear": ("      schedul: linear", ["scales.fixed.train", "schedule?"]),
+    "      early_stop_count:\n": (
+        "      early_stop_count: 0\n",
+        ["scales.fixed.train.early_stop_count = 0"],
+    ),
     "models:    ": (f"models:\n  improve: {NET}\n  #", ["models.improve", "taken"]),
     "factorial:   ": (
         "factorial:\n  modle1: [augment, adam]\n  #",

@@ -124,6 +124,24 @@ def test_the_kept_weights_have_the_lowest_validation_loss(arrays: Arrays) -> Non
     assert fitted.validation[0] == pytest.approx(best.loss)
 
 
+def test_without_early_stopping_all_epochs_are_trained_and_the_last_weights_kept(
+    arrays: Arrays,
+) -> None:
+    recipe = replace(all_tricks()["batch_norm"], num_epochs=20, early_stop_count=None)
+    fitted = train(recipe, arrays)
+    rows = [row for row in fitted.progress.history if row.split == "validation"]
+    last = rows[-1]
+    assert min(row.loss for row in rows) < last.loss
+    assert fitted.progress.best_step == fitted.progress.step == 20 * recipe.steps_per_epoch
+    assert not fitted.progress.stopped
+    assert fitted.validation == pytest.approx((last.loss, last.accuracy))
+
+
+def test_a_linear_schedule_falls_to_zero() -> None:
+    factors = [Call("cifar_tricks.schedules.linear")(step / 8) for step in range(8)]
+    assert factors == [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
+
+
 def test_validations_are_spread_over_the_epoch_and_end_it(arrays: Arrays) -> None:
     recipe = make_recipe(batch_size=10, validations_per_epoch=3, early_stop_count=99)
     fitted = train(recipe, arrays)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from cifar_tricks.evidence.statistics import CONFIDENCE, Interval
 from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.parameters.variants import protocol
 
 # Two seeds of a variant always lie on a line.
 LEAST_SEEDS = 3
@@ -39,11 +40,12 @@ class EpochRegression:
 def regress_on_epoch(study: Study) -> EpochRegression | None:
     """Over all variants that early stopping ends, that have a result and enough seeds; None where
     these are too few to say anything."""
+    rule = protocol(study.params).early_stop_count
     pairs = [
         (epochs_kept(result), result.values("test_accuracy"))
         for result in study.results.values()
         if result.variant.backbone is None
-        and result.variant.recipe.early_stop_count == study.params.train.early_stop_count
+        and result.variant.recipe.early_stop_count == rule is not None
         and len(result.values("test_accuracy")) >= LEAST_SEEDS
     ]
     return regress_within(pairs) if pairs else None

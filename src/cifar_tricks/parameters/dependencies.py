@@ -9,7 +9,7 @@ from typing import Any
 
 from cifar_tricks import tricks
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.parameters.variants import Variant, protocol, variants
 
 # What the results of the trainings do not depend on, or what the chosen scale stands for.
 NOT_OF_THE_STUDY = {
@@ -26,8 +26,12 @@ NOT_OF_THE_STUDY = {
 
 def study_parameters(params: Params) -> dict[str, Any]:
     """The parameters of all variants at the chosen scale, as JSON values."""
-    size = params.scales[params.scale].model_dump(mode="json", exclude_none=True)
-    return {"size": size, **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY)}
+    size = params.scales[params.scale]
+    return {
+        **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY),
+        "size": size.model_dump(mode="json", exclude={"train"}, exclude_none=True),
+        "train": protocol(params).model_dump(mode="json"),
+    }
 
 
 def recipes(params: Params) -> dict[str, dict[str, Any]]:

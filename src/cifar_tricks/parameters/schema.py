@@ -29,6 +29,8 @@ class Scale(Section):
     seeds: Annotated[tuple[SeedNumber, ...], Field(strict=False, min_length=1, max_length=1000)]
     precision: Precision
     threads: Annotated[int, Field(ge=1, le=1024)]
+    # What its training protocol has in place of values of ``train``.
+    train: dict[str, Any] = Field(default_factory=dict)
     # The kind of device that its seeds come from; None: any, and the report names them.
     device: Literal["cpu", "cuda"] | None = None
 
@@ -39,7 +41,9 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1e6)]
     batch_size: Count
     validations_per_epoch: Annotated[int, Field(ge=1, le=1000)]
-    early_stop_count: Annotated[int, Field(ge=1, le=1_000_000)]
+    # None: validation decides nothing; all epochs are trained and the last weights kept.
+    early_stop_count: Annotated[int, Field(ge=1, le=1_000_000)] | None
+    schedule: Literal["constant", "linear"] = "constant"
 
 
 class Net(Section):

@@ -158,7 +158,7 @@ def _transfer(params: Params, scale: str, backbone: str) -> Variant:
         ),
         features=Call("cifar_tricks.features.frozen_features", {"cache_gb": transfer.cache_gb}),
         batch_size=transfer.batch_size,
-        **_protocol(params.scales[scale], params.train),
+        **_protocol(params.scales[scale], protocol(params, scale)),
     )
     check_steps(recipe, "transfer")
     return Variant(
@@ -176,7 +176,7 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
     net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
-    train = _section(Train, {**params.train.model_dump(), **stack.train}, (*where, "train"))
+    train = _changed(protocol(params, scale), stack.train, (*where, "train"))
     recipe = Recipe(
         net=NetSpec(**net.model_dump()),
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
@@ -189,12 +189,32 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     return recipe
 
 
+def protocol(params: Params, scale: str | None = None) -> Train:
+    """The training protocol at a scale: ``train``, with what the scale has in place of its values.
+
+    Args:
+        params: the checked parameters.
+        scale: a key of ``scales``; the chosen one where None.
+
+    Raises:
+        ValueError: a wrong value, with its place; never after
+            :func:`cifar_tricks.parameters.load.load_params`.
+    """
+    name = scale or params.scale
+    return _changed(params.train, params.scales[name].train, ("scales", name, "train"))
+
+
+def _changed(train: Train, values: Mapping[str, Any], where: tuple[str, ...]) -> Train:
+    return _section(Train, {**train.model_dump(), **values}, where)
+
+
 def _protocol(size: Scale, train: Train) -> dict[str, Any]:
     """The slots that every kind of recipe takes from the scale and the training protocol."""
+    schedule = Call("cifar_tricks.schedules.linear") if train.schedule == "linear" else None
     of_scale = ("num_epochs", "train_images", "validation_images", "precision", "threads")
     of_train = ("validations_per_epoch", "early_stop_count")
     slots = {name: getattr(size, name) for name in of_scale}
-    return slots | {name: getattr(train, name) for name in of_train}
+    return slots | {name: getattr(train, name) for name in of_train} | {"schedule": schedule}
 
 
 def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:

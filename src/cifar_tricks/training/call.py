@@ -10,6 +10,7 @@ from typing import Any
 # What recipes call by a name that outlives the code, and where it lies: records and run.json hold
 # the name and are compared by it. Functions of a trick's own file need no entry: it stays there.
 MOVED = {
+    "cifar_tricks.schedules.linear": "cifar_tricks.training.optimizers.linear",
     "cifar_tricks.augmentation.augment_batch": "cifar_tricks.training.augmentation.augment_batch",
     "cifar_tricks.features.frozen_features": (
         "cifar_tricks.transfer.frozen_features.frozen_features"

@@ -47,7 +47,7 @@ class Fitted:
     """A finished training.
 
     Args:
-        weights: state dict with the lowest validation loss, on the CPU, contiguous.
+        weights: state dict that the recipe keeps, on the CPU, contiguous.
         progress: steps, learning curves, best step.
         train: mean loss and accuracy of these weights over all training images.
         validation: the same over the validation images.

@@ -13,6 +13,15 @@ from torch.optim import Optimizer
 from cifar_tricks.training.images import Batches
 
 
+def linear(done: float) -> float:
+    """Factor on a learning rate that falls to zero in a straight line, in (0, 1].
+
+    Args:
+        done: fraction of all steps done, in [0, 1).
+    """
+    return 1 - done
+
+
 def leave_compiler_out() -> None:
     """Spares a process the import of torch.compile, a third of a training's start-up.
 

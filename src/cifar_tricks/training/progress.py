@@ -43,7 +43,10 @@ class Progress:
         return [row.loss for row in self.history if row.split == "validation"]
 
 
-def stops_early(validation_losses: list[float], count: int) -> bool:
-    """Whether the first of the last ``count`` losses is their minimum (the report's rule)."""
+def stops_early(validation_losses: list[float], count: int | None) -> bool:
+    """Whether the first of the last ``count`` losses is their minimum (the report's rule); never
+    where ``count`` is None."""
+    if count is None:
+        return False
     last = validation_losses[-count:]
     return len(last) == count and count > 1 and last[0] == min(last)

@@ -130,7 +130,9 @@ class Slots:
         batch_size: images per step; an incomplete last batch is dropped.
         num_epochs: at most this many passes over the training images.
         validations_per_epoch: evenly spaced, the last at the end of the epoch.
-        early_stop_count: stop when the first of this many last validation losses is their minimum.
+        early_stop_count: stop when the first of this many last validation losses is their minimum,
+            and keep the weights with the lowest; None: validation decides nothing, so all epochs
+            are trained and the last weights kept.
         train_images: size of the training split (without copies).
         validation_images: size of the validation split.
         precision: fp32, tf32 (on a GPU, products of 10-bit mantissas), or bf16 autocast (weights
@@ -148,7 +150,7 @@ class Slots:
     batch_size: int
     num_epochs: int
     validations_per_epoch: int
-    early_stop_count: int
+    early_stop_count: int | None
     train_images: int
     validation_images: int
     precision: Literal["fp32", "tf32", "bf16"]

@@ -178,7 +178,9 @@ class Trainer:
             )
             progress.history.append(row)
         loss = validation[0]
-        if loss < progress.best_loss:
+        # Without early stopping every finite validation replaces the weights: the last one's stay.
+        chooses = self.recipe.early_stop_count is not None
+        if loss < progress.best_loss if chooses else math.isfinite(loss):
             progress.best_loss, progress.best_step = loss, progress.step
             self.best = self._copy_weights()
         progress.diverged = not (math.isfinite(loss) and math.isfinite(train[0]))
@@ -188,7 +190,7 @@ class Trainer:
         return {name: value.detach().clone() for name, value in self.net.state_dict().items()}
 
     def keep_best(self) -> None:
-        """Puts the weights with the lowest validation loss back into the net."""
+        """Puts the weights that the recipe keeps back into the net."""
         self.net.load_state_dict(self.best)
 
     def state(self) -> dict[str, Any]:
