@@ -5,8 +5,9 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from cifar_tricks.evidence.permutation import MAX_EXACT_PAIRS, sign_flip_p
 from cifar_tricks.evidence.sample_size import pairs_needed, pairs_to_resolve
-from cifar_tricks.evidence.statistics import ALPHA, MAX_EXACT_PAIRS, Summary, sign_flip_p
+from cifar_tricks.evidence.statistics import ALPHA, Summary
 
 
 @pytest.mark.parametrize("mean", [0.008, -0.012])

@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cifar_tricks.evaluation.score import NUM_BINS, calibrate
+from cifar_tricks.evidence.answers import mcnemar, wilson
 from cifar_tricks.evidence.early_stopping import regress_within
 from cifar_tricks.evidence.factorials import factorial_effects
+from cifar_tricks.evidence.permutation import sign_flip_p
 from cifar_tricks.evidence.sample_size import pairs_needed, smallest_p
 from cifar_tricks.evidence.sampling import selection_optimism
 from cifar_tricks.evidence.statistics import (
     ALPHA,
     compare,
     holm,
-    mcnemar,
-    sign_flip_p,
     summarise,
-    wilson,
 )
 from cifar_tricks.evidence.verdicts import CONFIRMED, CONTRADICTED, NOT_RESOLVED, Claim, verdict
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.charts.vega_lite import Spec, heat_map
 from cifar_tricks.evidence.cells import setting
-from cifar_tricks.evidence.effects import Effect, Family, direction
+from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.statistics import Interval, summarise
 from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.verdicts import direction
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
@@ -58,7 +59,7 @@ def factorial_chart(factorial: Factorial) -> Spec | None:
             label=" \N{MULTIPLICATION SIGN} ".join(contrast.tricks),
             mean=contrast.comparison.summary.mean,
             interval=contrast.comparison.summary.interval,
-            tone=direction(contrast.comparison, contrast.adjusted_p),
+            tone=direction(contrast.comparison.summary, contrast.adjusted_p),
             note="main effect" if len(contrast.tricks) == 1 else "interaction",
         )
         for contrast in factorial.contrasts
@@ -113,7 +114,9 @@ def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) 
             interval=effect.comparison.summary.interval if effect.comparison else None,
             values=study.differences(effect.result),
             original=effect.original,
-            tone=direction(effect.comparison, effect.adjusted_p),
+            tone=direction(
+                effect.comparison.summary if effect.comparison else None, effect.adjusted_p
+            ),
             flaw=effect.flaw,
             note=effect.verdict or "no claim",
         )

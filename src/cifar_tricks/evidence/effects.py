@@ -8,32 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from cifar_tricks.evaluation.original import original_claim
+from cifar_tricks.evidence.answers import McNemar, mcnemar
 from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.sample_size import pairs_needed, pairs_to_resolve, smallest_p
-from cifar_tricks.evidence.statistics import ALPHA, Comparison, McNemar, compare, holm, mcnemar
+from cifar_tricks.evidence.statistics import Comparison, adjust, compare
 from cifar_tricks.evidence.study import Result, Study
-from cifar_tricks.evidence.verdicts import NOT_RESOLVED, Claim, verdict
-
-LEAST_PAIRS = 3  # from which a spread says something of how many it would take
-Direction = Literal["better", "worse", "unclear"]
-
-
-def direction(comparison: Comparison | None, adjusted_p: float | None) -> Direction:
-    """Where a difference goes that is significant at ALPHA; else it is unclear.
-
-    Args:
-        comparison: with the baseline, or None.
-        adjusted_p: Holm's; None where significance is out of reach.
-    """
-    if comparison is None or adjusted_p is None or adjusted_p > ALPHA:
-        return "unclear"
-    return "better" if comparison.summary.mean > 0 else "worse"
+from cifar_tricks.evidence.verdicts import (
+    LEAST_PAIRS,
+    NOT_RESOLVED,
+    Claim,
+    Direction,
+    direction,
+    verdict,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +64,7 @@ class Effect:
     @property
     def direction(self) -> Direction:
         """Where the difference goes, at 5% over the whole family."""
-        return direction(self.comparison, self.adjusted_p)
+        return direction(self.comparison.summary if self.comparison else None, self.adjusted_p)
 
     @property
     def original_expected(self) -> bool | None:
@@ -145,9 +137,7 @@ def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) 
     resolvable = bool(results) and pairs >= pairs_needed(len(results))
     adjusted: Iterable[float | None] = [None] * len(results)
     if resolvable:
-        # A comparison that failed still counts: holes must not make the others more significant.
-        p_values = [c.p_value if c and c.p_value is not None else 1.0 for c in comparisons]
-        adjusted = holm(p_values)
+        adjusted = adjust([c.p_value if c else None for c in comparisons])
     effects = [
         _effect(study, result, comparison, p_value, predictions, len(results))
         for result, comparison, p_value in zip(results, comparisons, adjusted, strict=True)
@@ -168,12 +158,10 @@ def _effect(
     predictions: pd.DataFrame,
     comparisons: int,
 ) -> Effect:
-    if comparison is None or comparison.p_value is None:
-        adjusted_p = None
     original, base = study.original_difference(result), study.baseline(result)
     claim = _claim(result, original)
     flaw = result.flaw or (f"baseline {base.flaw}" if base.flaw else "")
-    unclear = direction(comparison, adjusted_p) == "unclear"
+    unclear = direction(comparison.summary if comparison else None, adjusted_p) == "unclear"
     enough = comparison is not None and comparison.summary.n >= LEAST_PAIRS and unclear
     needed = pairs_to_resolve(comparison.summary, comparisons) if comparison and enough else None
     decided = verdict(comparison, adjusted_p, claim) if claim and comparison else ""

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.effects import pool
 from cifar_tricks.evidence.predictions import right_answers
-from cifar_tricks.evidence.statistics import Interval, wilson
+from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study import Result, Study
 
 NEAR_DUPLICATES = Path(__file__).with_name("near_duplicates.json")

@@ -1,4 +1,4 @@
-"""Intervals and tests for runs that are paired by their seed; scipy has the distributions.
+"""Intervals and tests for runs, paired by their seed or not; scipy has the distributions.
 
 Nothing here knows of nets or files: numbers in, numbers out. docs/decisions/statistics.md gives the
 reasons for each choice.
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes four times as long to import
+
+from cifar_tricks.evidence.permutation import sign_flip_p
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-# All sign patterns of up to this many pairs are tried, of more a random sample.
-MAX_EXACT_PAIRS = 16
-RESAMPLES = 99_999
-ROUNDING = 1e-9  # of the largest difference: means closer than this count as equal
-MAX_EXACT_DISCORDANT = 10_000  # answers that only one net got right: exact up to here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +36,30 @@ class Summary:
         mean: of them.
         std: sample standard deviation (n - 1); None for one measurement.
         interval: 95% interval of the mean by Student's t; None for one measurement.
+        error: standard error of the mean, where it is not that of n independent measurements.
+        freedom: degrees of freedom, likewise.
     """
 
     n: int
     mean: float
     std: float | None
     interval: Interval | None
+    error: float | None = None
+    freedom: float | None = None
+
+    def half_width(self, confidence: float) -> float | None:
+        """Half of an interval of the mean by Student's t; None for one measurement.
+
+        Args:
+            confidence: of the interval, in (0, 1).
+        """
+        if self.std is None:
+            return None
+        freedom = self.n - 1 if self.freedom is None else self.freedom
+        quantile = float(special.stdtrit(freedom, (1 + confidence) / 2))
+        return (
+            quantile * self.std / math.sqrt(self.n) if self.error is None else quantile * self.error
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +78,6 @@ class Comparison:
     prediction: Interval | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class McNemar:
-    """Two sets of answers to the same questions.
-
-    Args:
-        only_ours: questions that only the first answered right.
-        only_theirs: questions that only the second did.
-        p_value: two-sided, of the hypothesis that either is as likely.
-    """
-
-    only_ours: int
-    only_theirs: int
-    p_value: float
-
-
 def summarise(values: Sequence[float]) -> Summary:
     """Mean, spread and t interval.
 
@@ -90,8 +90,56 @@ def summarise(values: Sequence[float]) -> Summary:
     if n == 1:
         return Summary(n=1, mean=mean, std=None, interval=None)
     std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / math.sqrt(n)
-    return Summary(n=n, mean=mean, std=std, interval=Interval(low=mean - half, high=mean + half))
+    return _with_interval(Summary(n=n, mean=mean, std=std, interval=None))
+
+
+def _with_interval(summary: Summary) -> Summary:
+    mean, half = summary.mean, summary.half_width(CONFIDENCE)
+    assert half is not None
+    return replace(summary, interval=Interval(low=mean - half, high=mean + half))
+
+
+def difference(ours: Sequence[float], base: Sequence[float]) -> Summary:
+    """The difference of the means of unpaired runs, with Welch's interval.
+
+    Args:
+        ours: of the variant.
+        base: of its baseline.
+
+    Returns:
+        n is the smaller number of runs, std that of the difference of one run of each; None for a
+        single run on either side.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+
+    Source: Welch (1947), The generalization of "Student's" problem when several different
+    population variances are involved.
+    """
+    one, other = summarise(ours), summarise(base)
+    n, mean = min(one.n, other.n), one.mean - other.mean
+    if one.std is None or other.std is None:
+        return Summary(n=n, mean=mean, std=None, interval=None)
+    std = math.hypot(one.std, other.std)
+    parts = one.std**2 / one.n, other.std**2 / other.n
+    error, freedom = math.sqrt(sum(parts)), float(one.n + other.n - 2)
+    if error > 0:
+        shares = [part / sum(parts) for part in parts]
+        freedom = 1 / (shares[0] ** 2 / (one.n - 1) + shares[1] ** 2 / (other.n - 1))
+    summary = Summary(n=n, mean=mean, std=std, interval=None, error=error, freedom=freedom)
+    return _with_interval(summary)
+
+
+def t_test_p(summary: Summary) -> float | None:
+    """Two-sided p-value of Student's or Welch's t test of a mean; None for one measurement."""
+    half = summary.half_width(CONFIDENCE)
+    if half is None:
+        return None
+    if not half:
+        return float(summary.mean == 0)
+    freedom = summary.n - 1 if summary.freedom is None else summary.freedom
+    t = abs(summary.mean) / half * special.stdtrit(freedom, (1 + CONFIDENCE) / 2)
+    return float(2 * special.stdtr(freedom, -t))
 
 
 def compare(differences: Sequence[float]) -> Comparison:
@@ -112,33 +160,6 @@ def compare(differences: Sequence[float]) -> Comparison:
     return Comparison(summary=summary, p_value=sign_flip_p(differences), prediction=prediction)
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided permutation test of paired differences: the share of sign patterns whose mean is at
-    least as far from zero as the one found.
-
-    Exact up to 16 pairs; beyond, from a fixed random sample of patterns. It assumes that under the
-    hypothesis each difference is as likely with either sign, and nothing else.
-
-    Raises:
-        ValueError: fewer than two differences, or one that is not finite.
-
-    Source: Fisher (1935), The design of experiments, section 21; samples: Phipson & Smyth (2010).
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"a sign-flip test needs finite differences, got {list(values)}")
-    sampled = len(values) > MAX_EXACT_PAIRS
-    resamples = RESAMPLES if sampled else 2**MAX_EXACT_PAIRS
-    found = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=resamples, rng=0
-    )
-    # scipy's own p-value allows for rounding relative to the mean: too little where values cancel.
-    least = abs(found.statistic) - ROUNDING * np.abs(values).max()
-    means = np.abs(found.null_distribution)
-    # The pattern found counts too; all patterns hold it already.
-    return float((np.sum(means >= least) + sampled) / (len(means) + sampled))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusts p-values for their number: a family-wise error rate that holds under any dependence.
 
@@ -154,38 +175,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def mcnemar(ours_right: np.ndarray, theirs_right: np.ndarray) -> McNemar:
-    """Whether two nets, or two sets of nets pooled over seeds, differ on the same images.
+def adjust(p_values: Sequence[float | None]) -> list[float | None]:
+    """:func:`holm` over comparisons that are judged together.
 
-    All answers count as independent. Several seeds see the same images, so that for them the
-    p-value is too small: it answers whether these trained nets differ on these images, not whether
-    a trick helps.
-
-    Args:
-        ours_right: bool, any shape.
-        theirs_right: bool, the same shape.
-
-    Source: McNemar (1947), Note on the sampling error of the difference between correlated
-    proportions. Exact (binomial) up to 10,000 discordant answers, above chi-square with continuity
-    correction.
+    A comparison without a p-value still counts, as one of 1: holes must not make the others more
+    significant.
     """
-    if ours_right.shape != theirs_right.shape:
-        raise ValueError(f"shapes differ: {ours_right.shape} and {theirs_right.shape}")
-    only_ours = int((ours_right & ~theirs_right).sum())
-    only_theirs = int((theirs_right & ~ours_right).sum())
-    discordant = only_ours + only_theirs
-    if discordant <= MAX_EXACT_DISCORDANT:
-        p_value = min(1.0, 2 * stats.binom.cdf(min(only_ours, only_theirs), discordant, 0.5))
-    else:
-        statistic = (abs(only_ours - only_theirs) - 1) ** 2 / discordant
-        p_value = stats.chi2.sf(statistic, 1)
-    return McNemar(only_ours=only_ours, only_theirs=only_theirs, p_value=float(p_value))
-
-
-def wilson(right: int, total: int) -> Interval:
-    """95% interval of a share, such as an accuracy on ``total`` images.
-
-    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
-    """
-    found = stats.binomtest(right, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(low=float(found.low), high=float(found.high))
+    adjusted = holm([1.0 if p is None else p for p in p_values])
+    return [None if p is None else q for p, q in zip(p_values, adjusted, strict=True)]

@@ -15,8 +15,9 @@ from cifar_tricks.base.arrays import read_arrays, write_arrays
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.evaluation.classifier import CARD, DESCRIPTION, WEIGHTS
+from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.predictions import class_accuracies
-from cifar_tricks.evidence.statistics import summarise, wilson
+from cifar_tricks.evidence.statistics import summarise
 from cifar_tricks.evidence.study import Result, Study, is_small
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
