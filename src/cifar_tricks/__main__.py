@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cifar_tricks.base.errors import UserError, exit_code
 from cifar_tricks.base.surroundings import check_owner, settle
+from cifar_tricks.base.wording import choose_from
 from cifar_tricks.commands.setup import use_own_interpreter
 
 Option = tuple[str, dict[str, Any]]
@@ -143,7 +143,7 @@ def _run(argv: Sequence[str]) -> int:
         for option, settings in options:
             command.add_argument(option, **settings)
     if argv and argv[0] not in {*COMMANDS, "-h", "--help"}:
-        raise UserError(f"{argv[0]}: no such command; {_nearest(argv[0], list(COMMANDS))}")
+        raise UserError(f"{argv[0]}: no such command; {choose_from(argv[0], COMMANDS)}")
     given, unknown = parser.parse_known_args(argv)
     if given.command is None:
         parser.print_help()
@@ -161,13 +161,9 @@ def _run(argv: Sequence[str]) -> int:
 def _unknown(argument: str, command: str) -> str:
     if not argument.startswith("-"):
         return f"{argument}: one argument too many for {command}"
-    valid = [name for name, _ in COMMANDS[command][2] if name.startswith("-")]
-    return f"{argument}: no such option of {command}; {_nearest(argument, [*valid, '--help'])}"
-
-
-def _nearest(given: str, valid: Sequence[str]) -> str:
-    close = get_close_matches(given.partition("=")[0], valid, n=1)
-    return f"{f'did you mean {close[0]}? ' if close else ''}valid: {', '.join(valid)}"
+    valid = [option for option, _ in COMMANDS[command][2] if option.startswith("-")]
+    name = argument.partition("=")[0]
+    return f"{argument}: no such option of {command}; {choose_from(name, [*valid, '--help'])}"
 
 
 def main() -> NoReturn:

@@ -11,13 +11,12 @@ from helpers.project import ROOT
 from helpers.synthetic_study import COMBINE, FACTORIAL, SENSITIVITY, make_study, predictions
 
 from cifar_tricks.base.files import write_atomically
+from cifar_tricks.charts.html import embed, html_table
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.evidence.effects import tricks_family
 from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study import Study
 from cifar_tricks.report import speed
-from cifar_tricks.report.page.html import html_table
-from cifar_tricks.report.page.write import embed
 from cifar_tricks.report.write import write_report
 
 FOLDER = Path("reports/small")

@@ -1,21 +1,16 @@
-"""How a user's mistake is told: one line with the key, the value and what is valid."""
+"""How a mistake in params.yaml is told: one line with the key, the value and what is valid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-
-def choose_from(given: object, valid: Iterable[str]) -> str:
-    """Ends a message about a wrong name: the closest valid one, if any, and all valid ones."""
-    names = list(valid)
-    close = get_close_matches(str(given), names, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}valid: {', '.join(names) or 'none'}"
+from cifar_tricks.base.wording import choose_from as choose_from
+from cifar_tricks.base.wording import printable as printable
+from cifar_tricks.base.wording import shorten as shorten
 
 
 class Section(BaseModel):
@@ -36,17 +31,6 @@ class Section(BaseModel):
                         {"key": str(key), "value": shorten(value), "choice": choice},
                     )
         return data
-
-
-def shorten(value: object, limit: int = 60) -> str:
-    """The value as Python would print it, on one line and cut to ``limit`` characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def printable(text: str) -> str:
-    """The text with line ends and other invisible characters written out: keys may hold any."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def explain(error: ValidationError, *, where: tuple[str, ...] = ()) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.evidence.cells import POINTS, comparison_cells
+from cifar_tricks.base.notation import POINTS
+from cifar_tricks.evidence.cells import comparison_cells
 from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.statistics import summarise
 from cifar_tricks.evidence.study import Study

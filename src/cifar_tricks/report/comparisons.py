@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.evidence.cells import (
-    NOTHING,
     Cells,
     comparison_cells,
     contrast_cells,

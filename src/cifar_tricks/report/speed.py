@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.charts.vega_lite import Spec, make_spec
-from cifar_tricks.evidence.cells import NOTHING
 
 BENCH = Path("benchmarks/results.json")
 # The original protocol, without early stopping: training images, and images of all validations.

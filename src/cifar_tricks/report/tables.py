@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evidence.cells import (
-    NOTHING,
     describe,
     mean_epochs,
     num_seeds,

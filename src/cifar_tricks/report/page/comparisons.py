@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.evidence.cells import (
-    NOTHING,
     comparison_cells,
     contrast_cells,
     mean_and_spread,

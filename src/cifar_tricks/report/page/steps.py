@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.charts.results import accuracy_interval
 from cifar_tricks.evidence.cells import (
-    NOTHING,
     describe,
     interval,
     mean_epochs,

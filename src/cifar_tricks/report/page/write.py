@@ -10,16 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from markupsafe import Markup
 
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts import results as result_charts
 from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart
+from cifar_tricks.charts.html import embed, environment, html_table, shared_files
 from cifar_tricks.charts.vega_lite import (
     CONFIG,
-    STYLE_SHEET,
     Spec,
     reliability_chart,
     trick_colours,
@@ -29,10 +28,9 @@ from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.study import GOAL, Study, is_small
 from cifar_tricks.report.page import classes, comparisons, steps
-from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, environment, html_table, prose
+from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, prose
 from cifar_tricks.report.speed import read_bench, speed_chart, speed_table
 
-ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 # Single seeds are drawn beside their mean up to this many.
 MOST_SEEDS = 3
 
@@ -51,7 +49,7 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
     """
     study, fallback = evidence.study, folder / "figures/overview.png"
     page = (
-        environment()
+        environment(PAGE_TEMPLATES)
         .get_template("index.html.j2")
         .render(
             evidence=evidence,
@@ -75,26 +73,11 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             table=html_table,
             factorial_rows=comparisons.factorial_rows,
             prose=lambda template: prose(section(template), folder),
-            **_files(),
+            script=Markup((PAGE_TEMPLATES / "page.js").read_text()),
+            **shared_files(),
         )
     )
     write_atomically(folder / "index.html", page.encode())
-
-
-def embed(value: object) -> Markup:
-    """The value as JSON that may stand in a script element, whatever its strings hold."""
-    text = json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return Markup("".join(ESCAPES.get(character, character) for character in text))
-
-
-def _files() -> dict[str, Markup]:
-    """The style sheet, the page's script, and Vega, Vega-Lite and Vega-Embed as one script."""
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
-    return {
-        "style": Markup(STYLE_SHEET.read_text()),
-        "script": Markup((PAGE_TEMPLATES / "page.js").read_text()),
-        "vega": Markup(bundle.replace("</script", "<\\/script")),
-    }
 
 
 def _tables(evidence: Evidence) -> dict[str, list[comparisons.TableRow]]:
