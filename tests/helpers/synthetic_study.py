@@ -32,7 +32,7 @@ device: cpu
 records: use
 scales:
   small: {{train_images: 640, validation_images: 64, test_images: 200, num_epochs: 2,
-          seeds: {seeds}, precision: fp32, threads: 1}}
+          seeds: {seeds}, precision: fp32, threads: 1, train: {own}}}
 train: {{learning_rate: 0.05, batch_size: 64, validations_per_epoch: 2, early_stop_count: 4}}
 models:
 {models}
@@ -68,6 +68,7 @@ def make_study(
     combine: str = "{}",
     factorial: str = "{}",
     sensitivity: str = "{}",
+    own: str = "{}",
     diverged: Collection[tuple[str, int]] = (),
     missing: Collection[str] = (),
     fewer: Mapping[str, int] = MappingProxyType({}),
@@ -81,6 +82,7 @@ def make_study(
         models: names of the nets.
         tricks: the section of params.yaml.
         improve: likewise; so are combine, factorial and sensitivity.
+        own: what the scale's protocol has in place of values of ``train``.
         diverged: which variants and seeds.
         missing: keys of the variants that were not trained.
         fewer: by key, how many of the seeds were trained, where it is not all of them.
@@ -96,6 +98,7 @@ def make_study(
             combine=combine,
             factorial=factorial,
             sensitivity=sensitivity,
+            own=own,
         )
         Path("params.yaml").write_text(text)
         params = load_params()

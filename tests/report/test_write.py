@@ -145,6 +145,23 @@ def test_originals_stand_beside_ours(tmp_path: Path) -> None:
     assert "0.8968" in page and "0.7239" in page and "0.7439" in page
 
 
+def test_a_protocol_of_its_own_is_told_and_the_originals_are_left_out(tmp_path: Path) -> None:
+    with make_study(tmp_path, own="{early_stop_count: null, schedule: linear}") as study:
+        page, html_page = report(study), (FOLDER / "index.html").read_text()
+        assert not any(result.original or result.said for result in study.results.values())
+        claims = pd.read_csv(FOLDER / "comparisons.csv")
+    told = section(page, "Protocol")
+    assert "learning rate 0.05, which falls to zero in a straight line" in told
+    assert "2 epochs; validation decides nothing" in told and "at most 2" not in told
+    assert "That of the original is another" in told
+    header = next(line for line in page.splitlines() if line.startswith("| trick |"))
+    assert header.endswith("| p (Holm) | n to resolve |")
+    assert "its claim" not in section(page, "Overview") + header
+    assert "2, the last weights kept, learning rate falling to zero" in html_page
+    assert "◇" not in html_page and "its claim is" not in html_page
+    assert claims[["original_accuracy", "claim", "verdict"]].isna().all(axis=None)
+
+
 @pytest.mark.fault("diverge")
 def test_diverged_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
     with make_study(tmp_path, diverged={("model1-augment", 1), ("narrow-baseline", 0)}) as study:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -31,6 +31,21 @@ class Section(BaseModel):
                         {"key": str(key), "value": shorten(value), "choice": choice},
                     )
         return data
+
+
+S = TypeVar("S", bound=Section)
+
+
+def section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -> S:
+    """The section with these values.
+
+    Raises:
+        ValueError: a wrong one, with its place.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, where=where)) from error
 
 
 def explain(error: ValidationError, *, where: tuple[str, ...] = ()) -> str:

@@ -13,6 +13,7 @@ from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.statistics import Interval, summarise
 from cifar_tricks.evidence.study import GOAL, Result, Study
 from cifar_tricks.evidence.verdicts import direction
+from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
@@ -25,11 +26,12 @@ def effect_charts(evidence: Evidence) -> dict[str, Spec]:
         effects = evidence.tricks.of(model)
         labels = [effect.result.variant.trick for effect in effects]
         by_model[model] = effect_rows(evidence.study, effects, labels)
+    theirs = ", and the original report's" if follows_original(evidence.study.params) else ""
     domain = common_domain([row for rows in by_model.values() for row in rows], include=(0.0,))
     return {
         model: interval_chart(
             rows,
-            title=f"{model}: {AXIS} from the baseline, and the original report's. {_said(rows)}",
+            title=f"{model}: {AXIS} from the baseline{theirs}. {_said(rows)}",
             axis=AXIS,
             domain=domain,
         )

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cifar_tricks.evidence.statistics import CONFIDENCE, Interval
 from cifar_tricks.evidence.study import Result, Study
-from cifar_tricks.parameters.variants import protocol
+from cifar_tricks.parameters.protocol import protocol
 
 # Two seeds of a variant always lie on a line.
 LEAST_SEEDS = 3

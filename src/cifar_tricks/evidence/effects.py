@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cifar_tricks.evaluation.original import original_claim
 from cifar_tricks.evidence.answers import McNemar, mcnemar
 from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.sample_size import pairs_needed, pairs_to_resolve, smallest_p
@@ -181,10 +180,9 @@ def _effect(
 def _claim(result: Result, original: float | None) -> Claim | None:
     if original is not None:
         return "better" if original > 0 else "worse"
-    said = original_claim(result.key)
-    if said is None:
+    if result.said is None:
         return None
-    return "little" if said == "little" else "worse"
+    return "little" if result.said == "little" else "worse"
 
 
 def _mcnemar(study: Study, result: Result, predictions: pd.DataFrame) -> McNemar | None:

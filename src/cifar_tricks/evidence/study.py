@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.evaluation.original import original_result
+from cifar_tricks.evaluation.original import original_claim, original_result
+from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.checks import check_complete, check_data, check_run
@@ -23,8 +25,6 @@ from cifar_tricks.runs.run import Run
 from cifar_tricks.training.backbones import check_choice
 
 MISSING, DIVERGED = "missing", "diverged"
-# The original's training images and epochs.
-PROTOCOL_IMAGES, PROTOCOL_EPOCHS = 45_000, 10
 GOAL = 0.80  # test accuracy that the original's task 3e asks for
 SCORES = (
     "test_accuracy",
@@ -49,22 +49,22 @@ class Result:
         run: what was trained; None where nothing was.
         scores: of the kept weights, by name (see SCORES) and seed; accuracies in [0, 1], losses in
             nats, None where not finite.
+        original: the original report's figures of this variant; empty where it has none, or where
+            the scale has a protocol of its own.
+        said: likewise, what it says of it in words, ``worse`` or ``little`` (effect), or None.
     """
 
     variant: Variant
     seeds: tuple[int, ...]
     run: Run | None
     scores: dict[str, dict[int, float | None]]
+    original: Mapping[str, float] = field(default_factory=dict)
+    said: str | None = None
 
     @property
     def key(self) -> str:
         """Names the variant's folder."""
         return self.variant.key
-
-    @property
-    def original(self) -> dict[str, float]:
-        """The original report's figures of this variant; empty where it has none."""
-        return original_result(self.key) or {}
 
     def status(self, seed: int) -> str:
         """How the seed's training ended: finished, stopped early, diverged or missing."""
@@ -170,12 +170,6 @@ class Study:
         return [best] if (base := self.baseline(best)) is best else [base, best]
 
 
-def is_small(params: Params) -> bool:
-    """Whether the scale trains less than the original, and so says nothing about its claims."""
-    scale = params.scales[params.scale]
-    return scale.train_images < PROTOCOL_IMAGES or scale.num_epochs < PROTOCOL_EPOCHS
-
-
 def report_folder(params: Params) -> Path:
     """``reports/<scale>``."""
     return Path("reports") / params.scale
@@ -215,4 +209,12 @@ def _read_result(params: Params, variant: Variant, measured: dict[str, Any]) -> 
         for name in (SCORES if measured else ())
     }
     seeds = tuple(seed for seed in params.seeds if run is None or seed in run.seeds)
-    return Result(variant=variant, seeds=seeds, run=run, scores=scores)
+    beside = follows_original(params)
+    return Result(
+        variant=variant,
+        seeds=seeds,
+        run=run,
+        scores=scores,
+        original=(original_result(variant.key) if beside else None) or {},
+        said=original_claim(variant.key) if beside else None,
+    )

@@ -18,6 +18,7 @@ from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.study import GOAL, Result, Study
 from cifar_tricks.figures.chart_files import Chart, Key, write_chart
+from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.training.recipe import NUM_CLASSES
 
 # A loss above twice that of guessing is off the chart: it would flatten everything else.
@@ -186,7 +187,8 @@ def _panels(
 
 
 def _interval_keys(study: Study) -> tuple[Key, ...]:
+    original = (ORIGINAL,) * follows_original(study.params)
     if study.most_seeds == 1:
-        return Key(label="one run"), ORIGINAL
+        return Key(label="one run"), *original
     mean, seeds = Key(label="mean and 95% interval"), Key(label="single seeds", small=True)
-    return mean, seeds, ORIGINAL
+    return mean, seeds, *original

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks import tricks
+from cifar_tricks.parameters.protocol import protocol
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, protocol, variants
+from cifar_tricks.parameters.variants import Variant, variants
 
 # What the results of the trainings do not depend on, or what the chosen scale stands for.
 NOT_OF_THE_STUDY = {

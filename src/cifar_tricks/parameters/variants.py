@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from cifar_tricks.base.mistakes import Section, choose_from, explain, wrong_name
+from cifar_tricks.base.mistakes import choose_from, section, wrong_name
+from cifar_tricks.parameters.protocol import changed, protocol, slots
 from cifar_tricks.parameters.rules import check_recipe, check_steps
-from cifar_tricks.parameters.schema import Net, Params, Scale, Stack, Train
+from cifar_tricks.parameters.schema import Net, Params, Stack
 from cifar_tricks.training.backbones import IMAGENET_MEAN, IMAGENET_STD, used_backbone
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, NetSpec, Recipe, TransferRecipe
 from cifar_tricks.tricks import Trick, load_trick, trick_names
-
-S = TypeVar("S", bound=Section)
 
 
 class VariantNames:
@@ -158,7 +155,7 @@ def _transfer(params: Params, scale: str, backbone: str) -> Variant:
         ),
         features=Call("cifar_tricks.features.frozen_features", {"cache_gb": transfer.cache_gb}),
         batch_size=transfer.batch_size,
-        **_protocol(params.scales[scale], protocol(params, scale)),
+        **slots(params.scales[scale], protocol(params, scale)),
     )
     check_steps(recipe, "transfer")
     return Variant(
@@ -175,13 +172,13 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     models = {**params.models, "reference": params.reference}
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
-    net = _section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
-    train = _changed(protocol(params, scale), stack.train, (*where, "train"))
+    net = section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
+    train = changed(protocol(params, scale), stack.train, (*where, "train"))
     recipe = Recipe(
         net=NetSpec(**net.model_dump()),
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
         batch_size=train.batch_size,
-        **_protocol(params.scales[scale], train),
+        **slots(params.scales[scale], train),
     )
     for name, values in stack.tricks.items():
         recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
@@ -189,43 +186,8 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     return recipe
 
 
-def protocol(params: Params, scale: str | None = None) -> Train:
-    """The training protocol at a scale: ``train``, with what the scale has in place of its values.
-
-    Args:
-        params: the checked parameters.
-        scale: a key of ``scales``; the chosen one where None.
-
-    Raises:
-        ValueError: a wrong value, with its place; never after
-            :func:`cifar_tricks.parameters.load.load_params`.
-    """
-    name = scale or params.scale
-    return _changed(params.train, params.scales[name].train, ("scales", name, "train"))
-
-
-def _changed(train: Train, values: Mapping[str, Any], where: tuple[str, ...]) -> Train:
-    return _section(Train, {**train.model_dump(), **values}, where)
-
-
-def _protocol(size: Scale, train: Train) -> dict[str, Any]:
-    """The slots that every kind of recipe takes from the scale and the training protocol."""
-    schedule = Call("cifar_tricks.schedules.linear") if train.schedule == "linear" else None
-    of_scale = ("num_epochs", "train_images", "validation_images", "precision", "threads")
-    of_train = ("validations_per_epoch", "early_stop_count")
-    slots = {name: getattr(size, name) for name in of_scale}
-    return slots | {name: getattr(train, name) for name in of_train} | {"schedule": schedule}
-
-
 def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:
     if name not in trick_names():
         choice = choose_from(name, trick_names())
         raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
-    return _section(load_trick(name), values, where)
-
-
-def _section(kind: type[S], values: Mapping[str, Any], where: tuple[str, ...]) -> S:
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, where=where)) from error
+    return section(load_trick(name), values, where)

@@ -18,7 +18,8 @@ from cifar_tricks.evaluation.classifier import CARD, DESCRIPTION, WEIGHTS
 from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.predictions import class_accuracies
 from cifar_tricks.evidence.statistics import summarise
-from cifar_tricks.evidence.study import Result, Study, is_small
+from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.parameters.protocol import is_small, protocol
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
 from cifar_tricks.runs.run import Run
@@ -56,6 +57,7 @@ def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> Non
         "elsewhere": elsewhere,
         "params": study.params,
         "is_small": is_small(study.params),
+        "protocol": protocol(study.params),
     }
     if best is not None:
         context |= _facts(best, about, predictions)

@@ -16,12 +16,14 @@ from cifar_tricks.evidence.effects import Effect
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.report.tables import emphasise, spread, with_spread
 
 
 def tricks_table(evidence: Evidence, model: str) -> Markdown:
-    """The tricks on one net, its baseline first, ours and the original's."""
+    """The tricks on one net, its baseline first, ours and the original's where it followed the same
+    protocol."""
     base = evidence.study.results[f"{model}-baseline"]
     header = ["trick", "n", "test accuracy", "Δ", "95% interval", "p (Holm)", "n to resolve"]
     header += ["original", "Δ", "its claim", "verdict"]
@@ -33,6 +35,8 @@ def tricks_table(evidence: Evidence, model: str) -> Markdown:
         row = [effect.result.variant.trick, _count(effect.result), *_ours(effect, cells)]
         row += [cells.original, cells.original_difference, cells.claim]
         rows.append([*row, _verdict(cells)])
+    if not follows_original(evidence.study.params):
+        header, rows = header[:-4], [row[:-4] for row in rows]
     return table(header, rows, "lrrrrrrrrl")
 
 

@@ -23,7 +23,8 @@ from cifar_tricks.evidence.budget import budget_csv
 from cifar_tricks.evidence.cells import describe
 from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import GOAL, MISSING, Result, Study, is_small
+from cifar_tricks.evidence.study import GOAL, MISSING, Result, Study
+from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
 from cifar_tricks.report import comparisons, exercises, tables
 from cifar_tricks.report.markdown import Markdown, code, escape, image, render
 from cifar_tricks.report.page.write import write_page
@@ -103,6 +104,8 @@ def _context(evidence: Evidence, folder: Path) -> dict[str, Any]:
         "params": study.params,
         "scale": study.params.scales[study.params.scale],
         "is_small": is_small(study.params),
+        "follows_original": follows_original(study.params),
+        "protocol": protocol(study.params),
         "goal": GOAL,
         "notes": original_notes(),
         "assets": _assets(),

@@ -21,18 +21,11 @@ from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.study import Result, Study
 from cifar_tricks.evidence.verdicts import VERDICTS
+from cifar_tricks.parameters.protocol import follows_original
 
 TableRow = dict[str, object]
-COMPARED = (
-    "difference",
-    "95% interval",
-    "p (Holm)",
-    "n to resolve",
-    "McNemar p",
-    "original",
-    "its claim is",
-    "one run may give it",
-)
+ORIGINALS = ("original", "its claim is", "one run may give it")
+COMPARED = ("difference", "95% interval", "p (Holm)", "n to resolve", "McNemar p", *ORIGINALS)
 
 
 def overview_rows(evidence: Evidence) -> list[TableRow]:
@@ -47,6 +40,8 @@ def overview_rows(evidence: Evidence) -> list[TableRow]:
             result = effect.result
             row = {"trick": link(result, result.variant.trick), "net": model}
             rows.append(row | accuracy_cells(result) | _compared(study, effect))
+    if not follows_original(study.params):
+        rows = [{name: row[name] for name in row if name not in ORIGINALS} for row in rows]
     return rows
 
 
@@ -98,12 +93,10 @@ def answer(evidence: Evidence) -> list[str]:
         parts += [f"{_listed(rest)} cannot be told from no effect" if rest else ""]
         sentences.append(f"{model}: {'; '.join(part for part in parts if part)}.")
     claims = Counter(e.verdict for e in family.effects if e.verdict and e.comparison)
-    counts = [f"{claims[v]} {v}" for v in VERDICTS]
-    total = sum(claims.values())
-    return [
-        *sentences,
-        f"Of the original's {total} claims with a result here: {', '.join(counts)}.",
-    ]
+    counts = ", ".join(f"{claims[v]} {v}" for v in VERDICTS)
+    if total := sum(claims.values()):
+        sentences.append(f"Of the original's {total} claims with a result here: {counts}.")
+    return sentences
 
 
 def _listed(names: Sequence[str]) -> str:

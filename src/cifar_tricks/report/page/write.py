@@ -26,7 +26,8 @@ from cifar_tricks.charts.vega_lite import (
 from cifar_tricks.evaluation.original import original_notes
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import GOAL, Study, is_small
+from cifar_tricks.evidence.study import GOAL, Study
+from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
 from cifar_tricks.report.page import classes, comparisons, steps
 from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, prose
 from cifar_tricks.report.speed import read_bench, speed_chart, speed_table
@@ -57,6 +58,8 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             params=study.params,
             scale=study.params.scales[study.params.scale],
             is_small=is_small(study.params),
+            follows_original=follows_original(study.params),
+            protocol=protocol(study.params),
             goal=GOAL,
             notes=original_notes(),
             answer=comparisons.answer(evidence),
