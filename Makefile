@@ -112,7 +112,7 @@ readme: setup ## write the README's tables of results from the committed reports
 COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: setup ## renew the lock files from pyproject.toml
 	$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
-	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra study -o requirements.lock
 	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
 	for group in postgres ray; do $(COMPILE) --group $$group -c requirements.lock -c requirements-dev.lock \
 		-o requirements-$$group.lock || exit; done

@@ -84,6 +84,29 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
             ("--scale", {"default": "", "help": "of the study; default: that of params.yaml"}),
         ],
     ),
+    "judge": (
+        "any table of runs: which variants differ from a baseline, and how sure that is",
+        "judge.command.judge",
+        [
+            ("table", {"nargs": "?", "default": "", "help": "a CSV file; -: standard input"}),
+            ("--baseline", {"default": "baseline", "help": "a variant; default: baseline"}),
+            ("--variant", {"default": "", "metavar": "COLUMN", "help": "with their names"}),
+            ("--seed", {"default": "", "metavar": "COLUMN", "help": "runs with equal ones pair"}),
+            ("--value", {"default": "", "metavar": "COLUMN", "help": "what is compared"}),
+            ("--within", {"default": "", "metavar": "COLUMN", "help": "such as net or data set"}),
+            (
+                "--where",
+                {"action": "append", "default": [], "metavar": "COLUMN=VALUE", "help": "rows"},
+            ),
+            ("--lower-is-better", {"action": "store_true", "help": "as of a loss"}),
+            ("--margin", {"default": "", "help": "what counts as no difference, e.g. 0.01"}),
+            ("--mlflow", {"default": "", "metavar": "EXPERIMENT", "help": "in place of a file"}),
+            ("--tracking-uri", {"default": "", "metavar": "URI", "help": "where MLflow is"}),
+            ("--html", {"default": "", "metavar": "FILE", "help": "a page with the chart"}),
+            ("--csv", {"default": "", "metavar": "FILE", "help": "all digits"}),
+            ("--latex", {"default": "", "metavar": "FILE", "help": "a table for booktabs"}),
+        ],
+    ),
     "review": (
         "check the records that a change adds, train one of them again",
         "commands.review.review",
@@ -106,6 +129,8 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
 }
 # What must work by any interpreter, and where git refuses the folder.
 EVERYWHERE = ("setup", "doctor")
+# What needs no repository.
+ANYWHERE = (*EVERYWHERE, "judge")
 
 
 class Parser(argparse.ArgumentParser):
@@ -150,7 +175,7 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if unknown:
         raise UserError(_unknown(unknown[0], given.command))
-    if given.command not in EVERYWHERE:
+    if given.command not in ANYWHERE:
         check_owner(Path.cwd())
     values = vars(given)
     module, _, function = COMMANDS[values.pop("command")][1].rpartition(".")

@@ -306,7 +306,8 @@ def test_what_is_left_out_without_cuda() -> None:
 
 def test_the_locks_hold_what_pyproject_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    named = {"": project["project"]["dependencies"]}
+    study = project["project"]["optional-dependencies"]["study"]
+    named = {"": project["project"]["dependencies"] + study}
     named |= {f"-{name}": wanted for name, wanted in project["dependency-groups"].items()}
     for kind, wanted in named.items():
         names = {re.split(r"[^\w.-]", name)[0].lower().replace(".", "-") for name in wanted}

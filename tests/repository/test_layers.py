@@ -28,6 +28,7 @@ PACKAGES = [
     "exercises",
     "tracking",
     "charts",
+    "judge",
     "figures",
     "report",
     "engines",

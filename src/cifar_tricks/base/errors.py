@@ -58,7 +58,10 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("cifar_tricks"):
             raise
-        return _told(f"error: {sys.executable} has no package {error.name}: make setup", 2)
+        lacks = f"{sys.executable} has no package {error.name}"
+        return _told(
+            f"error: {lacks}: pip install 'cifar-tricks[study]', in a clone: make setup", 2
+        )
 
 
 def _told(message: str, code: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST_NAMES = 60  # that a message lists
@@ -16,11 +16,16 @@ def choose_from(given: object, valid: Iterable[str]) -> str:
     return f"{hint}valid: {listed(names)}"
 
 
-def listed(names: list[str]) -> str:
-    """The names, of many the first."""
-    more = len(names) - MOST_NAMES
-    text = ", ".join(names[:MOST_NAMES]) or "none"
-    return f"{text} and {more} more" if more > 0 else text
+def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """The names, of many the first.
+
+    Args:
+        names: of whatever.
+        most: how many are listed.
+    """
+    more = len(names) - most
+    text = ", ".join(names[:most]) or "none"
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def shorten(value: object, limit: int = 60) -> str:

@@ -58,6 +58,7 @@ def interval_chart(
     domain: tuple[float, float],
     rule: float | None = 0.0,
     signed: bool = True,
+    digits: int = 4,
 ) -> Spec:
     """Means with their intervals, single seeds and the original's values, a line per row.
 
@@ -68,6 +69,7 @@ def interval_chart(
         domain: of that axis.
         rule: where a vertical line stands, or None.
         signed: whether the axis shows signs.
+        digits: of the numbers that are shown for a point.
     """
     sign = "+" if signed else ""
     x: Spec = {"type": "quantitative", "scale": {"domain": list(domain), "nice": False}}
@@ -94,7 +96,7 @@ def interval_chart(
         _layer(
             [_summary(row) for row in rows if row.mean is not None],
             _point(size=95),
-            {"x": x | at | {"field": "mean"}, "y": y, "tooltip": _tooltip(f"{sign}.4f")},
+            {"x": x | at | {"field": "mean"}, "y": y, "tooltip": _tooltip(f"{sign}.{digits}f")},
         ),
         _layer(
             [
@@ -125,7 +127,8 @@ def common_domain(
         values += [value for value in (row.mean, row.original) if value is not None]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.01
-    return round(low - margin, 4), round(high + margin, 4)
+    digits = max(4, 1 - math.floor(math.log10(margin / 0.06)))
+    return round(low - margin, digits), round(high + margin, digits)
 
 
 def labels(domain: tuple[float, float], sign: str) -> str:

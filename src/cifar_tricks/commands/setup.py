@@ -52,6 +52,8 @@ def set_up(dev: bool, torch: str, torch_index: str, extras: str = "") -> int:
     Raises:
         UserError: the environment cannot be made; pip's or uv's own lines say more.
     """
+    if not (ROOT / LOCK).is_file():
+        raise UserError("setup works in a clone of the project; an installed package has no locks")
     if torch not in ("", "cpu", "lock"):
         raise UserError(f"TORCH = {torch}: valid: cpu, lock")
     for name in extras.split():

@@ -64,7 +64,8 @@ def lacking() -> list[str]:
     from packaging.requirements import Requirement
 
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [Requirement(line) for line in project["dependencies"]]
+    study = project.get("optional-dependencies", {}).get("study", [])
+    wanted = [Requirement(line) for line in [*project["dependencies"], *study]]
     return [
         str(one)
         for one in wanted

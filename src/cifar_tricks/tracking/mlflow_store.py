@@ -38,9 +38,17 @@ class StoreFailed(UserError):
     """The store cannot be reached or written; nothing is wrong with what was to be logged."""
 
 
+LATER = "nothing else is affected; the next dvc repro logs what is missing"
+
+
 @contextmanager
-def told_in_one_line(store: Store) -> Iterator[None]:
-    """Turns whatever goes wrong with the store into a StoreFailed; imports MLflow."""
+def told_in_one_line(store: Store, *, then: str = LATER) -> Iterator[None]:
+    """Turns whatever goes wrong with the store into a StoreFailed; imports MLflow.
+
+    Args:
+        store: that is used.
+        then: ends the message: what that means for the user.
+    """
     settings = mlflow_environment(os.environ)
     for name in os.environ.keys() - settings.keys():
         del os.environ[name]
@@ -50,21 +58,21 @@ def told_in_one_line(store: Store) -> Iterator[None]:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
     except ValueError as error:  # one of its variables
-        raise _failed(store, str(error)) from error
+        raise _failed(store, str(error), then) from error
     try:
         yield
     except Timeout as error:
         reason = f"another process has been using it for {LOCK_SECONDS} s"
-        raise _failed(store, reason) from error
+        raise _failed(store, reason, then) from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise _failed(store, str(error)) from error
+        raise _failed(store, str(error), then) from error
     except ImportError as error:
         module = (error.name or "").partition(".")[0]
         package = PACKAGES.get(module, module)
         install = f".venv/bin/uv pip install '{package}'" if package else ""
         if module == "psycopg":
             install = "make setup EXTRAS=postgres"
-        raise _failed(store, f"{error}{install and f'; install it: {install}'}") from error
+        raise _failed(store, f"{error}{install and f'; install it: {install}'}", then) from error
 
 
 @cache
@@ -83,11 +91,10 @@ def allow_percent_signs() -> None:
     config.Config = Config  # type: ignore[misc]
 
 
-def _failed(store: Store, reason: str) -> StoreFailed:
+def _failed(store: Store, reason: str, then: str = LATER) -> StoreFailed:
     # SQLAlchemy goes on with the statement and a link.
     line = without_password(" ".join(reason.split("[SQL")[0].split()))[:600]
-    later = "nothing else is affected; the next dvc repro logs what is missing"
-    return StoreFailed(f"MLflow at {store.name}: {line}; {later}")
+    return StoreFailed(f"MLflow at {store.name}: {line}{then and f'; {then}'}")
 
 
 def open_store(store: Store) -> MlflowClient:
