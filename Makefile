@@ -42,13 +42,15 @@ setup-dev: ## likewise, with what tests and linting need
 doctor: ## what this machine has and lacks for the study, a line each; before setup too
 	$(call DOOR,doctor)
 
+# ENGINE=ray or slurm: docs/cluster.md.
+ON_ENGINE = --engine "$${ENGINE:-local}" --engine-address="$$ENGINE_ADDRESS" --gpus="$$GPUS" --sbatch="$$SBATCH"
 repro: setup ## the whole study: data, trainings, report (JOBS=2 trainings at once)
-	@$(PY) -m cifar_tricks repro --jobs "$$JOBS"
+	@$(PY) -m cifar_tricks repro --jobs "$$JOBS" $(ON_ENGINE)
 
-# It reads `scale` from params.yaml. KEYS: variants, all where empty. ENGINE=ray or slurm: docs/cluster.md.
+# It reads `scale` from params.yaml. KEYS: variants, all where empty.
 share: setup ## train one's part of the study and put it on record (SEEDS=0-2 KEYS="model1-adam ...")
-	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" --engine "$${ENGINE:-local}" \
-		--engine-address="$$ENGINE_ADDRESS" --gpus="$$GPUS" --sbatch="$$SBATCH" -- "$$KEYS"
+	@$(PY) -m cifar_tricks share --jobs "$$JOBS" --seeds "$${SEEDS:-all}" $(ON_ENGINE) \
+		$(if $(WEIGHTS),--weights) -- "$$KEYS"
 
 page: setup ## the report of what is trained or on record so far; trains nothing
 	@$(PY) -m cifar_tricks page
@@ -114,7 +116,7 @@ lock: setup ## renew the lock files from pyproject.toml
 	$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
 	$(COMPILE) pyproject.toml --extra study -o requirements.lock
 	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
-	for group in postgres ray; do $(COMPILE) --group $$group -c requirements.lock -c requirements-dev.lock \
+	for group in postgres ray s3 s3-server; do $(COMPILE) --group $$group -c requirements.lock -c requirements-dev.lock \
 		-o requirements-$$group.lock || exit; done
 
 clean: ## remove runs, logs and downloaded data (DVC's cache and the reports stay)

@@ -22,6 +22,13 @@ Option = tuple[str, dict[str, Any]]
 # Where PyTorch publishes its builds without CUDA.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 JOBS: Option = ("--jobs", {"default": "auto", "help": "trainings at once; auto: as many as pay"})
+ENGINE: list[Option] = [
+    ("--engine", {"default": "local", "help": "local, ray or slurm: where trainings run"}),
+    ("--engine-address", {"default": "", "help": "host:port of Ray's head node"}),
+    ("--gpus", {"default": "", "help": "for each training; Ray: also a part, as 0.25"}),
+    ("--sbatch", {"default": "", "help": "options for Slurm: --sbatch='--partition=...'"}),
+    ("--insecure", {"action": "store_true", "help": "take a Ray cluster without tokens"}),
+]
 # By name: what it does in one line, the function that does it, and that one's arguments.
 COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
     "setup": (
@@ -29,26 +36,24 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         "commands.setup.set_up",
         [
             ("--dev", {"action": "store_true", "help": "with what tests and linting need"}),
-            ("--extras", {"default": "", "help": "optional parts: postgres, ray"}),
+            ("--extras", {"default": "", "help": "optional parts: postgres, ray, s3"}),
             ("--torch", {"default": "", "help": "cpu: without CUDA; lock: as the lock pins it"}),
             ("--torch-index", {"default": CPU_INDEX, "help": "where builds without CUDA are"}),
         ],
     ),
-    "repro": ("the whole study: data, trainings, report", "commands.repro.reproduce", [JOBS]),
+    "repro": (
+        "the whole study: data, trainings, report",
+        "commands.repro.reproduce",
+        [JOBS, *ENGINE],
+    ),
     "share": (
         "train one's part of the study and put it on record",
         "commands.share.train_and_record",
         [
             JOBS,
             ("--seeds", {"default": "all", "help": "for example 0-2 or 1,4; default: all"}),
-            ("--engine", {"default": "local", "help": "local, ray or slurm: where they run"}),
-            ("--engine-address", {"default": "", "help": "host:port of Ray's head node"}),
-            ("--gpus", {"default": "", "help": "for each training; Ray: also a part, as 0.25"}),
-            ("--sbatch", {"default": "", "help": "options for Slurm: --sbatch='--partition=...'"}),
-            (
-                "--insecure",
-                {"action": "store_true", "help": "take a Ray cluster without tokens"},
-            ),
+            *ENGINE,
+            ("--weights", {"action": "store_true", "help": "bring them from other machines too"}),
             ("--dry-run", {"action": "store_true", "help": "print Slurm's script, do nothing"}),
             ("keys", {"nargs": "*", "metavar": "KEY", "help": "variants; default: all"}),
         ],

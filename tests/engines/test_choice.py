@@ -14,6 +14,7 @@ from cifar_tricks.__main__ import run
         ("--gpus 1", "GPUS is for ENGINE=ray or slurm, not local"),
         ("--engine-address a:1", "ENGINE_ADDRESS is for ENGINE=ray, not local"),
         ("--engine ray --dry-run", "--dry-run is for ENGINE=slurm, not ray"),
+        ("--weights", "--weights is for ENGINE=ray or slurm, not local"),
         ("--engine slurm --insecure", "--insecure is for ENGINE=ray, not slurm"),
         ("--engine slurm --gpus 0.5", "GPUS = 0.5: valid: a whole number; a part of one: SBATCH="),
         ("--engine ray --gpus 1.5", "GPUS = 1.5: valid: a whole number, or a part of one such as"),

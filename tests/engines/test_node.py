@@ -5,25 +5,31 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.small_disk import fill, small_disk
+from helpers.synthetic_images import make_images
 from helpers.workplace import edit, workplace  # noqa: F401 - a fixture
 
+from cifar_tricks.base.arrays import write_arrays
+from cifar_tricks.base.files import hash_file
 from cifar_tricks.base.signed_json import signed, to_json
-from cifar_tricks.engines import node
-from cifar_tricks.engines.arrivals import objection
-from cifar_tricks.engines.jobs import Job
+from cifar_tricks.engines import node, node_store
+from cifar_tricks.engines.arrivals import keep, missing, objection
+from cifar_tricks.engines.jobs import Job, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.load import load_params
+from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.train import train_variant
 
 JOB = Job("model2-adam", [0])
 
 
 def order(study: Study) -> tuple[node.Order, dict[str, bytes]]:
     """An order for a node, and the files that go with it."""
-    content, bundle = study.bundle()
     data = study.data([JOB])
+    content, bundle = study.bundle(data)
     made = node.Order(
         bundle=bundle, data=data, command=study.command(JOB), scale=study.params.scale,
-        key=JOB.key, seeds=JOB.seeds, gpu=False,
+        key=JOB.key, seeds=JOB.seeds, gpu=False, weights=True,
     )  # fmt: skip
     return made, {"": content} | {name: Path(name).read_bytes() for name in data}
 
@@ -39,11 +45,11 @@ def test_a_node_trains_and_the_driver_takes_nothing_else(
     # Data that arrive damaged are not kept.
     with pytest.raises(OSError, match="arrives damaged"):
         node.work(made, lambda name: files[name] if name == "" else b"damaged")
-    code, last, records, _ = node.work(made, lambda name: files[name])
+    code, last, records, _, _ = node.work(made, lambda name: files[name])
     assert code == 0, last
     record = records[0]
     assert objection(study, JOB.key, 0, record) == ""
-    assert node.held(tmp_path / "node", "quick", [(JOB.key, 0), ("model1-adam", 0)]) == (
+    assert node_store.held(tmp_path / "node", "quick", [(JOB.key, 0), ("model1-adam", 0)]) == (
         {(JOB.key, 0): record},
         set(),
     )
@@ -73,5 +79,66 @@ def test_what_a_training_refuses_comes_back_with_its_code(
     monkeypatch.setenv("CIFAR_TRICKS_NODE", str(tmp_path / "node"))
     edit("device: auto", "device: cuda")
     made, files = order(Study(load_params(), "cifar_tricks.commands.record"))
-    code, last, records, _ = node.work(made, lambda name: files[name])
-    assert (code, records) == (2, {}) and last.startswith("error: params.yaml: device = cuda")
+    code, last, records, weights, _ = node.work(made, lambda name: files[name])
+    assert (
+        weights == {}
+        and (code, records) == (2, {})
+        and last.startswith("error: params.yaml: device = cuda")
+    )
+
+
+def test_a_node_without_room_says_so(
+    workplace: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with small_disk(tmp_path / "node", megabytes=8) as disk:
+        monkeypatch.setenv("CIFAR_TRICKS_NODE", str(disk))
+        made, files = order(Study(load_params(), "cifar_tricks.commands.record", "cpu"))
+        filler = fill(disk, leave=300_000)
+        with pytest.raises(OSError, match="No space left on device"):
+            node.work(made, lambda name: files[name])
+        # What it has written of it is not taken for whole.
+        filler.unlink()
+        monkeypatch.setattr(node, "_train", lambda folder, order: (2, str(folder)))
+        folder = Path(node.work(made, lambda name: files[name]).last)
+        assert {name: hash_file(folder / name) for name in made.data} == made.data
+
+
+def test_the_driver_keeps_what_is_whole(
+    workplace: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A record twice, damaged weights and data that have changed: nothing else is written."""
+    monkeypatch.setenv("CIFAR_TRICKS_NODE", str(tmp_path / "node"))
+    params = load_params()
+    study = Study(params, "cifar_tricks.commands.record", "cpu", frozenset({"weights"}))
+    made, files = order(study)
+    answer = node.work(made, lambda name: files[name])
+    came = Trained(JOB.key, 0, answer.records[0], answer.where, answer.weights[0])
+    assert came.weights and missing(study, [JOB]) == [JOB]
+    damaged = bytearray(came.weights)
+    damaged[-1] ^= 1
+    cases = (
+        (None, "its weights are gone"),
+        (bytes(damaged), "it arrived so"),
+        (b"", "it arrived so"),
+    )
+    for weights, reason in cases:
+        assert keep(study, came._replace(weights=weights)).endswith(reason)
+        assert missing(study, [JOB]) == [JOB]
+    assert [keep(study, came), keep(study, came)] == ["", ""]
+    assert missing(study, [JOB]) == [] and not Path("records").exists()
+    train_variant(params, JOB.key)
+    assert "already trained, kept" in capfd.readouterr().out
+    run = read_run("quick", JOB.key)
+    assert not run.seeds[0].origin.recorded and not Path("resume", JOB.key).exists()
+    assert Path("runs/quick", JOB.key, "seed=0/model.safetensors").read_bytes() == came.weights
+    # Other data for the same code have a workspace of their own on the node.
+    write_arrays("data/cifar10/train.safetensors", make_images(300, seed=5).arrays)
+    assert keep(study, came).startswith("data.train = ")
+    made, files = order(study)
+    answer = node.work(made, lambda name: files[name])
+    assert objection(study, JOB.key, 0, answer.records[0]) == ""

@@ -1,9 +1,11 @@
 """Trainings on a real Ray cluster: two nodes on addresses of this machine, with a token."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,9 +16,17 @@ import psutil
 import pytest
 from helpers.cluster import daemon, end_tree, free_port, wait_until
 from helpers.cluster_study import KEYS, ClusterStudy, begun, local_records, states, trainings
+from helpers.dvc_repository import PARAMS, Repository
+from helpers.project import ROOT
+
+from cifar_tricks.commands.reproduce_check import output_hashes
+from cifar_tricks.runs.seed import finished_result
 
 pytestmark = pytest.mark.cluster
 HEAD, OTHER = "127.0.0.2", "127.0.0.3"
+# Six trainings: the reference, two nets with and without a trick, transfer learning.
+FEWER = re.sub(r"(\n(?:improve|combine|sensitivity):)\n  .*", r"\1 {}", PARAMS)
+FEWER = re.sub(r"\n  leaky_relu: .*", "", FEWER)
 
 
 class RayCluster:
@@ -92,10 +102,18 @@ def test_a_node_is_killed_and_then_the_driver(
     told = study.told(*arguments)
     assert "4 of 4 are on record" in told and kept < 4
     assert study.records() == local_records(tmp_path / "local")
-    # What nodes have finished is fetched, not trained again.
-    shutil.rmtree(study.folder / "records")
-    assert study.told(*arguments).count(", earlier") == 4
-    assert len(study.records()) == 4
+    # What nodes have finished is fetched, not trained again; with its weights, where asked for.
+    assert not (study.folder / "resume").exists()
+    records = study.records()
+    shutil.rmtree(study.folder / "records/quick" / KEYS[0])
+    assert study.told("--weights", *arguments).count(", earlier") == 4
+    assert study.records() == records
+    for content in records.values():
+        ((seed, result),) = content["run"]["seeds"].items()
+        (folder,) = study.folder.glob(f"resume/{content['run']['key']}-seed={seed}-*")
+        found = finished_result(folder)  # which compares the files with their hashes
+        assert found is not None and not found.origin.recorded
+        assert found.weights_sha256 == result["weights_sha256"]
 
 
 def test_an_interrupted_driver_saves_the_states(cluster: RayCluster, study: ClusterStudy) -> None:
@@ -110,15 +128,59 @@ def test_an_interrupted_driver_saves_the_states(cluster: RayCluster, study: Clus
     assert states(head, key) or states(other, key)
 
 
+def test_the_whole_study_is_that_of_a_local_run(cluster: RayCluster, tmp_path: Path) -> None:
+    local = Repository(tmp_path / "local", FEWER)
+    nodes = Repository.at(tmp_path / "nodes")
+    shutil.copytree(local.folder, nodes.folder, symlinks=True)
+    repro = (sys.executable, "-m", "cifar_tricks", "repro")
+    local.run(*repro, environment={"PYTHONPATH": "src"})
+    options = ("--engine", "ray", "--engine-address", cluster.address)
+    settings = {"PYTHONPATH": "src", **cluster.settings}
+    told = nodes.run(*repro, *options, environment=settings)
+    # DVC's stages publish what has come, and train nothing.
+    assert "6 of 6: " in told and told.count(": already trained, kept") == 6
+    assert "seed 0: step" not in told
+    hashes = output_hashes(nodes.folder)
+    assert hashes == output_hashes(local.folder)
+    assert "reports/quick/champion/model.safetensors" in hashes
+    assert not (nodes.folder / "records").exists()
+
+
+def test_the_simulation_foretells_a_run(cluster: RayCluster, study: ClusterStudy) -> None:
+    def told(*arguments: str) -> str:
+        command = [sys.executable, str(ROOT / "benchmarks/cluster_scale.py")]
+        environment = os.environ | {"PYTHONPATH": "src"} | cluster.settings
+        done = subprocess.run(
+            [*command, "--address", cluster.address, *arguments],
+            cwd=study.folder, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()[-1]
+
+    key = "model1-dropout"
+    found = re.fullmatch(r"measured: (\S+) s, simulated: (\S+) s", told("--run", key))
+    assert found and float(found[1]) == pytest.approx(float(found[2]), rel=0.4)
+    cost = told("--record", f"records/quick/{key}/seed=0.json", "--count", "500")
+    assert 0 < float(cost.split(" ms a task")[0]) < 100
+
+
 def test_mistakes_are_one_line(cluster: RayCluster, study: ClusterStudy, tmp_path: Path) -> None:
     wrong = tmp_path / "token"
     wrong.write_text(secrets.token_hex(32))
     address = ["--engine", "ray", "--engine-address", cluster.address]
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older/sitecustomize.py").write_text("import ray; ray.__version__ = '2.50.0'")
+    older = f"{tmp_path}/older{os.pathsep}{study.folder}/src"
     for arguments, settings, message in (
         (address, {"RAY_AUTH_MODE": ""}, "RAY_AUTH_MODE is not token: "),
         (address, {"RAY_AUTH_TOKEN_PATH": str(wrong)}, f"ENGINE_ADDRESS = {cluster.address}: "),
         ([*address, "--insecure"], {"RAY_AUTH_MODE": ""}, f"ENGINE_ADDRESS = {cluster.address}: "),
         ([*address, "--gpus", "1"], {}, "GPUS = 1: params.yaml: device = cpu; valid there: auto"),
+        (
+            address,
+            {"PYTHONPATH": older},
+            f"ENGINE_ADDRESS = {cluster.address}: RuntimeError: Version mismatch",
+        ),
         ([*address[:3], f"{HEAD}:1"], {}, f"ENGINE_ADDRESS = {HEAD}:1: "),
         ([*address[:3], "head"], {}, "ENGINE_ADDRESS = head: valid: host:port"),
     ):

@@ -45,7 +45,11 @@ def test_arrays_with_a_requeue_a_killed_node_and_a_killed_driver(
     assert "4 of 4 are on record" in told
     assert study.records() == local_records(tmp_path / "local")
     assert cluster.output("squeue", "-h") == ""
-    assert "4 of 4 are on record" in study.told("--engine", "slurm", *KEYS)
+    told = study.told("--engine", "slurm", *KEYS)
+    assert "4 of 4 are on record" in told and "their weights stay on the nodes" in told
+    assert not (study.folder / "resume").exists()
+    study.told("--engine", "slurm", "--weights", *KEYS)
+    assert len([*study.folder.glob("resume/*/model.safetensors")]) == 4
     assert not [*shared.glob("*.out")]
 
 
@@ -62,6 +66,10 @@ def test_an_interrupted_driver_saves_states_and_a_refusal_is_told(
     refused = study.told("--engine", "slurm", "--sbatch=--partition=none", KEYS[0], code=2)
     assert refused.startswith("error: sbatch: ") and "partition" in refused
     assert refused.count("\n") == 1
+    params = study.folder / "params.yaml"
+    params.write_text(params.read_text().replace("device: cpu", "device: auto"))
+    refused = study.told("--engine", "slurm", "--gpus", "1", KEYS[0], code=2)
+    assert refused.startswith("error: sbatch: ") and refused.count("\n") == 1
 
 
 def test_a_dry_run_shows_the_script_and_does_nothing(study: ClusterStudy) -> None:

@@ -20,9 +20,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cifar_tricks.base.files import write_atomically
-from cifar_tricks.commands.jobs import num_jobs, split_work, tell_device
+from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs, split_work, tell_device
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
+from cifar_tricks.commands.share import RECORD, check_scale, planned
+from cifar_tricks.engines.choice import Wanted, choose_engine
+from cifar_tricks.engines.collect import train_jobs
+from cifar_tricks.engines.jobs import Engine
 from cifar_tricks.engines.local import has_gpu
+from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import (
@@ -47,36 +52,57 @@ AFTERWARDS = (
 )
 
 
-def reproduce(jobs: str) -> int:
+def reproduce(
+    jobs: str,
+    engine: str = "local",
+    engine_address: str = "",
+    gpus: str = "",
+    sbatch: str = "",
+    insecure: bool = False,
+) -> int:
     """Runs the pipeline and ends with the path of the report.
 
     Args:
-        jobs: trainings at once: auto, or a number.
+        jobs: trainings at once on this machine: auto, or a number.
+        engine: local, ray or slurm: where trainings run.
+        engine_address: of Ray's head node.
+        gpus: for each training.
+        sbatch: options of Slurm.
+        insecure: whether a Ray cluster without tokens will do.
 
     Returns:
         DVC's exit code.
 
     Raises:
-        UserError: a mistake in params.yaml, ``jobs`` or MLflow's address, or it runs here already.
+        UserError: a mistake in one of them, in params.yaml or MLflow's address, or it runs here
+            already.
         Interrupted: a signal came; the states are saved.
         OSError: the folder cannot be written.
     """
     params = load_params()
     find_store()  # a wrong address is told before any work, not by the last stage
     at_once = num_jobs(jobs, params)
+    wanted = Wanted(
+        name=engine, address=engine_address, gpus=gpus, sbatch=sbatch, insecure=insecure
+    )
+    chosen = choose_engine(wanted, at_once=at_once, memory=BYTES_PER_JOB)
+    if chosen.remote:
+        check_scale(params, gpu=chosen.has_gpu(params.device))
     with running_alone("make repro") as commands:
         tell_device(params)
-        code = _repro(commands, params, at_once)
+        code = _repro(commands, params, at_once, chosen)
         sort_lock(LOCK, _stage_names(params))
     return code
 
 
-def _repro(commands: Commands, params: Params, jobs: int) -> int:
+def _repro(commands: Commands, params: Params, jobs: int, engine: Engine) -> int:
     started = time.time()
     code = commands.run([*DVC, "repro", "augment"])
     if code == 0 and used_backbone() is None and CHOICE_FILE.stat().st_mtime < started:
         # An earlier run found no weights; DVC takes that for done, so ask the sources again.
         code = commands.run([*DVC, "repro", "--force", "--single-item", "download"])
+    if code == 0 and engine.remote:
+        code = _train_elsewhere(commands, params, engine)
     if code == 0:
         code = _train_and_report(commands, params, jobs)
     if code == 0:
@@ -103,19 +129,34 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     return code or commands.run([*DVC, "repro", "--single-item", *without])
 
 
+def _train_elsewhere(commands: Commands, params: Params, engine: Engine) -> int:
+    """Lets an engine train what DVC would train now; its stages then take it over with its weights,
+    as if it had been trained here."""
+    code, due = _due(list(trainable_variants(params).values()))
+    gpu = engine.has_gpu(params.device)
+    study = Study(params, RECORD, "cuda" if gpu else "cpu", frozenset({"weights"}))
+    return code or train_jobs(engine, study, list(planned(due, params.seeds, gpu=gpu)), commands)
+
+
 def train_due(commands: Commands, trainings: Sequence[Variant]) -> int:
     """Trains in one process what DVC would train now, so that its stages have only to publish it.
 
     Returns:
         The exit code of the first that failed: what the others gave is kept for the next call.
     """
+    code, due = _due(trainings)
+    words = [sys.executable, "-m", "cifar_tricks.commands.train", *due]
+    return commands.run(words, lines=True) if due else code
+
+
+def _due(trainings: Sequence[Variant]) -> tuple[int, list[str]]:
+    """DVC's exit code, and the keys of what it would train now."""
     command = [*DVC, "status", "--json", *(variant.stage for variant in trainings)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        return done.returncode
-    due = [variant.key for variant in trainings if variant.stage in json.loads(done.stdout)]
-    words = [sys.executable, "-m", "cifar_tricks.commands.train", *due]
-    return commands.run(words, lines=True) if due else 0
+        return done.returncode, []
+    changed = json.loads(done.stdout)
+    return 0, [variant.key for variant in trainings if variant.stage in changed]
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:

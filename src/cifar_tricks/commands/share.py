@@ -37,6 +37,7 @@ def train_and_record(
     gpus: str = "",
     sbatch: str = "",
     insecure: bool = False,
+    weights: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Trains and records.
@@ -50,6 +51,7 @@ def train_and_record(
         gpus: for each training.
         sbatch: options of Slurm.
         insecure: whether a Ray cluster without tokens will do.
+        weights: whether they come back from other machines too.
         dry_run: whether Slurm's script is only printed.
 
     Returns:
@@ -66,6 +68,7 @@ def train_and_record(
         gpus=gpus,
         sbatch=sbatch,
         insecure=insecure,
+        weights=weights,
         dry_run=dry_run,
     )
     names, numbers = chosen_keys(params, keys), chosen_seeds(seeds, params)
@@ -76,9 +79,10 @@ def train_and_record(
     check_scale(params, gpu=gpu)
     todo = list(planned(names, numbers, gpu=gpu))
     device = ("cuda" if gpu else "cpu") if chosen.remote else ""
-    study = Study(params, RECORD, device)
+    keep = {"record", "weights"} if weights and not dry_run else {"record"}
+    study = Study(params, RECORD, device, frozenset(keep))
     with running_alone("make share") as commands:
-        if not chosen.remote:
+        if weights or not chosen.remote:
             tell_device(params)
         if dry_run:
             return train_jobs(chosen, study, todo, commands)
@@ -86,6 +90,8 @@ def train_and_record(
     paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")
+    if chosen.remote and not weights:
+        print("their weights stay on the nodes; --weights fetches them (make: WEIGHTS=1)")
     return code
 
 

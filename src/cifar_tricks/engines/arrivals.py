@@ -1,38 +1,74 @@
-"""Whether a record that comes from elsewhere is what this study plans."""
+"""What comes from elsewhere: whether it is what this study plans, and where it is put."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from cifar_tricks.base.arrays import Arrays, read_arrays
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
-from cifar_tricks.engines.jobs import Job
+from cifar_tricks.engines.jobs import Job, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import planned_variants
-from cifar_tricks.runs.folders import record_file
-from cifar_tricks.runs.plan import Training, code_hash
-from cifar_tricks.runs.records import Record, difference, parse_record, read_record
+from cifar_tricks.runs.folders import HISTORY, WEIGHTS, record_file
+from cifar_tricks.runs.plan import Training, code_hash, plan
+from cifar_tricks.runs.records import (
+    Record,
+    difference,
+    on_record,
+    parse_record,
+    read_record,
+)
+from cifar_tricks.runs.reuse import take_cached, trained_seeds
+from cifar_tricks.runs.seed import Seed, check_files, locked
 from cifar_tricks.training.backbones import weights_file
 from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
 
 
 def missing(study: Study, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs without the seeds that are on record here.
+    """The jobs without the seeds that are here already: on record, or for ``dvc repro`` trained.
 
     Raises:
-        UserError: a record is damaged.
+        UserError: a record is damaged, or what was trained.
     """
+    if "record" in study.keep:
+        here = {
+            (job.key, seed)
+            for job in jobs
+            for seed in job.seeds
+            if _on_record(study.params, job.key, seed)
+        }
+    else:
+        keys = dict.fromkeys(job.key for job in jobs)
+        here = {(key, seed) for key in keys for seed in _trained(study.params, key)}
+    left = (Job(job.key, [s for s in job.seeds if (job.key, s) not in here]) for job in jobs)
+    return [job for job in left if job.seeds]
+
+
+def without_weights(study: Study, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs' seeds that are on record, and whose weights are not here.
+
+    Raises:
+        UserError: a record is damaged, or what was trained.
+    """
+    wanted = {(job.key, seed) for job in jobs for seed in job.seeds}
+    wanted -= {(job.key, seed) for job in missing(study, jobs) for seed in job.seeds}
     left = []
-    for job in jobs:
-        seeds = [seed for seed in job.seeds if not _on_record(study.params, job.key, seed)]
-        if seeds:
-            left.append(Job(job.key, seeds))
-    return left
+    for key in dict.fromkeys(job.key for job in jobs):
+        training = plan(study.params, key)
+        here = {seed for seed, one in trained_seeds(training).items() if not one.origin.recorded}
+        numbers = [seed for one, seed in sorted(wanted) if one == key and seed not in here]
+        with locked(training, numbers) as seeds:
+            left.append(Job(key, [seed.number for seed in seeds if not seed.has_weights]))
+    return [job for job in left if job.seeds]
 
 
 def objection(study: Study, key: str, seed: int, content: bytes) -> str:
@@ -49,6 +85,63 @@ def objection(study: Study, key: str, seed: int, content: bytes) -> str:
     if study.device and device != study.device:
         return f"it was trained on {device}, not on {study.device}"
     return _difference(study.params, record)
+
+
+def keep(study: Study, trained: Trained) -> str:
+    """Puts what has come into its place; returns what speaks against it, "" for nothing.
+
+    Args:
+        study: what it belongs to, and what is kept.
+        trained: a seed from elsewhere.
+    """
+    if reason := objection(study, trained.key, trained.seed, trained.record):
+        return reason
+    place = study.params.scale, trained.key, trained.seed
+    if "record" in study.keep and not _on_record(study.params, *place[1:]):
+        write_atomically(record_file(*place), trained.record)
+    if not study.weights:
+        return ""
+    if trained.weights is None:
+        return "its weights are gone"
+    try:
+        _leave_weights(study.params, trained, trained.weights)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _leave_weights(params: Params, trained: Trained, weights: bytes) -> None:
+    """Leaves a finished seed as if it had been trained here.
+
+    Raises:
+        UserError: its weights are damaged, or another process trains it.
+    """
+    record = parse_record(trained.record)
+    origin = replace(record.result.origin, recorded=False, seconds=None)
+    result = replace(record.result, origin=origin)
+    with locked(plan(params, trained.key), [trained.seed]) as (seed,):
+        seed.begin()
+        write_atomically(seed.folder / HISTORY, record.history)
+        write_atomically(seed.folder / WEIGHTS, weights)
+        check_files(seed.folder, result, remedy="it arrived so")
+        seed.end(result)
+
+
+def _trained(params: Params, key: str) -> list[int]:
+    """The seeds of a variant that its stage would not train but take over."""
+    training = plan(params, key)
+    os.environ["DVC_STAGE"] = training.variant.stage  # of which DVC's cache may have some
+    with locked(training, params.seeds) as seeds:
+        take_cached(seeds)
+        os.environ.pop("DVC_STAGE")
+        return [seed.number for seed in seeds if _is_here(params, seed)]
+
+
+def _is_here(params: Params, seed: Seed) -> bool:
+    if params.records == "use" and on_record(seed.training, seed.number):
+        return True
+    result = seed.result if seed.has_weights else None
+    return result is not None and seed.training.accepts(result.origin.device)
 
 
 def _on_record(params: Params, key: str, seed: int) -> bool:
@@ -78,9 +171,10 @@ def _difference(params: Params, record: Record) -> str:
 
 def _hashed(file: Path | str) -> Arrays:
     """A file's hash without its content, which would fill the memory."""
-    return Arrays(arrays={}, sha256=_hash(Path(file).resolve()))
+    path = Path(file).resolve()
+    return Arrays(arrays={}, sha256=_hash(path, path.stat().st_mtime_ns if path.exists() else 0))
 
 
 @cache
-def _hash(file: Path) -> str:
+def _hash(file: Path, changed: int) -> str:
     return read_arrays(file).sha256

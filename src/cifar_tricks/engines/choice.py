@@ -22,6 +22,7 @@ class Wanted:
         gpus: for each training; Ray takes fractions.
         sbatch: options for Slurm's ``sbatch``.
         insecure: whether a Ray cluster without tokens will do.
+        weights: whether they come back too; trainings on this machine leave them here anyway.
         dry_run: whether Slurm's script is only printed.
     """
 
@@ -30,6 +31,7 @@ class Wanted:
     gpus: str = ""
     sbatch: str = ""
     insecure: bool = False
+    weights: bool = False
     dry_run: bool = False
 
 
@@ -71,6 +73,7 @@ def _refuse_others_options(wanted: Wanted) -> None:
         ("GPUS", wanted.gpus, ("ray", "slurm")),
         ("SBATCH", wanted.sbatch, ("slurm",)),
         ("--insecure", wanted.insecure, ("ray",)),
+        ("--weights", wanted.weights, ("ray", "slurm")),
         ("--dry-run", wanted.dry_run, ("slurm",)),
     )
     for option, given, engines in options:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import time
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cifar_tricks.base.files import write_atomically
-from cifar_tricks.engines.jobs import Engine, Failed, Job, Processes, Trained
+from cifar_tricks.engines.jobs import Busy, Engine, Failed, Job, Note, Processes, Trained
 from cifar_tricks.engines.study import Study
-from cifar_tricks.runs.folders import record_file
+from cifar_tricks.engines.view import View
 
 
 def train_jobs(engine: Engine, study: Study, jobs: Sequence[Job], processes: Processes) -> int:
-    """Trains what has no record; tells of each seed as it ends.
+    """Trains what has not been trained; tells of each seed as it ends.
 
     Args:
         engine: where.
         study: what.
-        jobs: in their order; what is on record is left out.
+        jobs: in their order; what is here already is left out.
         processes: of this machine.
 
     Returns:
@@ -27,48 +26,46 @@ def train_jobs(engine: Engine, study: Study, jobs: Sequence[Job], processes: Pro
     Raises:
         UserError: a damaged record, or the engine cannot be used.
     """
-    if engine.remote:
-        from cifar_tricks.engines.arrivals import missing
+    if not engine.remote:
+        return _run(engine, study, jobs, processes)
+    from cifar_tricks.engines.arrivals import missing, without_weights
 
-        jobs = missing(study, jobs)
-    code, done, total, begun = 0, 0, sum(len(job.seeds) for job in jobs), time.monotonic()
+    code = 0
+    if "record" in study.keep and study.weights:
+        fetched = without_weights(study, jobs)
+        code = _run(engine, replace(study, train=False), fetched, processes)
+    return _run(engine, study, missing(study, jobs), processes) or code
+
+
+def _run(engine: Engine, study: Study, jobs: Sequence[Job], processes: Processes) -> int:
     if not jobs:
         return 0
-    for outcome in engine.run(study, jobs, processes):
-        if isinstance(outcome, Failed):
-            reason = outcome.reason
-        else:
-            reason = _keep(engine, study, outcome)
-            done += not reason
-            left = (time.monotonic() - begun) / max(done, 1) * (total - done)
-            if engine.remote and not reason:
-                print(f"{done} of {total}: {_name(outcome)}, {_told(left)} left", flush=True)
-        if reason:
-            print(f"error: {_name(outcome)}: {reason}", file=sys.stderr, flush=True)
-        if reason or isinstance(outcome, Failed):
-            code = code or (outcome.code if isinstance(outcome, Failed) else 1)
+    code = 0
+    with contextlib.closing(View(sum(len(job.seeds) for job in jobs))) as view:
+        for outcome in engine.run(study, jobs, processes):
+            if isinstance(outcome, Busy):
+                view.busy(outcome.nodes)
+            elif isinstance(outcome, Note):
+                view.tell(outcome.line)
+            else:
+                code = _take(engine, study, outcome, view) or code
     return code
 
 
-def _keep(engine: Engine, study: Study, trained: Trained) -> str:
-    """Writes a record into its place; returns what speaks against it, "" for nothing."""
-    if not engine.remote:
-        return ""  # the process that trained it has put it there
-    from cifar_tricks.engines.arrivals import objection
-
-    reason = objection(study, trained.key, trained.seed, trained.record)
-    if not reason:
-        path = record_file(study.params.scale, trained.key, trained.seed)
-        write_atomically(path, trained.record)
-    return reason
-
-
-def _name(outcome: Trained | Failed) -> str:
+def _take(engine: Engine, study: Study, outcome: Trained | Failed, view: View) -> int:
+    """Keeps what has come, or tells what has not; the exit code that follows."""
     if isinstance(outcome, Failed):
-        return str(outcome.job)
-    return f"{outcome.key} seed={outcome.seed} on {outcome.where or 'this machine'}"
+        name, reason, code = str(outcome.job), outcome.reason, outcome.code
+    elif not engine.remote:
+        return 0  # the process that trained it has put its record in its place
+    else:
+        from cifar_tricks.engines.arrivals import keep
 
-
-def _told(seconds: float) -> str:
-    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
-    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
+        name = f"{outcome.key} seed={outcome.seed} on {outcome.where}"
+        reason = keep(study, outcome)
+        code = 1 if reason else 0
+    if reason:
+        view.tell(f"error: {name}: {reason}", error=True)
+    elif not code:
+        view.done(name)
+    return code

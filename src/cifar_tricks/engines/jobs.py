@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class Trained(NamedTuple):
         seed: its number.
         record: the bytes of its record.
         where: the node, for people; "" for this machine.
+        weights: the bytes of their file, where they were asked for and are there.
     """
 
     key: str
     seed: int
     record: bytes
     where: str
+    weights: bytes | None = None
 
 
 class Failed(NamedTuple):
@@ -57,6 +59,25 @@ class Failed(NamedTuple):
     job: Job
     reason: str
     code: int
+
+
+class Note(NamedTuple):
+    """What the user is told."""
+
+    line: str
+
+
+class Busy(NamedTuple):
+    """What nodes do now.
+
+    Args:
+        nodes: by their names, a text for each training.
+    """
+
+    nodes: Mapping[str, Sequence[str]]
+
+
+Outcome = Trained | Failed | Note | Busy
 
 
 class Processes(Protocol):
@@ -87,9 +108,7 @@ class Engine(Protocol):
             UserError: there is no such device.
         """
 
-    def run(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def run(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         """Runs jobs until all have ended, or until a signal came and the states are saved.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from cifar_tricks.base import resources
-from cifar_tricks.engines.jobs import Failed, Job, Processes, Trained
+from cifar_tricks.engines.jobs import Failed, Job, Outcome, Processes, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.runs.folders import record_file
 
@@ -46,18 +46,14 @@ class Local:
         """See :func:`has_gpu`."""
         return has_gpu(device)
 
-    def run(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def run(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         """See :class:`cifar_tricks.engines.jobs.Engine`."""
         in_turn = self.in_turn
         if in_turn is None:
             in_turn = self.at_once == 1 and has_gpu(study.params.device)
         yield from (self._all if in_turn else self._each)(study, jobs, processes)
 
-    def _all(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def _all(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         words = [sys.executable, *study.command(jobs[0])]
         for job in jobs[1:]:
             words += ["--", *study.command(job)[2:]]
@@ -70,9 +66,7 @@ class Local:
                 if path.exists():
                     yield Trained(job.key, seed, path.read_bytes(), "")
 
-    def _each(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def _each(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         def work(job: Job) -> tuple[Job, int]:
             return job, processes.run([sys.executable, *study.command(job)], lines=True)
 

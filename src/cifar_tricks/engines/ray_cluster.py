@@ -14,12 +14,21 @@ from typing import Any
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.engines import node
 from cifar_tricks.engines.arrivals import objection
-from cifar_tricks.engines.jobs import BUSY, MOST_TRIES, Failed, Job, Processes, Trained
+from cifar_tricks.engines.jobs import (
+    BUSY,
+    MOST_TRIES,
+    Busy,
+    Failed,
+    Job,
+    Note,
+    Outcome,
+    Processes,
+    Trained,
+)
 from cifar_tricks.engines.ray_connection import connect
+from cifar_tricks.engines.ray_nodes import Nodes
 from cifar_tricks.engines.study import Study
 
-# For a node's answer what it holds; one that hangs is not waited for.
-ASK_SECONDS = 60.0
 END_SECONDS = 10.0
 
 
@@ -50,17 +59,10 @@ class Ray:
             raise UserError("params.yaml: device = cuda: say how many of Ray's GPUs: GPUS=1")
         return self.gpus > 0
 
-    def run(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def run(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         """See :class:`cifar_tricks.engines.jobs.Engine`."""
         self._check_nodes(study)
         yield from _Session(self, study, processes).run(jobs)
-
-    def nodes(self) -> dict[str, str]:
-        """Names of the living nodes by their id."""
-        alive = [one for one in self.ray.nodes() if one["Alive"]]
-        return {one["NodeID"]: one["NodeManagerHostname"] for one in alive}
 
     def _check_nodes(self, study: Study) -> None:
         wanted = {"CPU": study.threads(), "GPU": self.gpus, "memory": self.memory}
@@ -78,13 +80,16 @@ class _Session:
 
     def __init__(self, engine: Ray, study: Study, processes: Processes) -> None:
         self.engine, self.ray, self.study, self.processes = engine, engine.ray, study, processes
+        self.nodes = Nodes(self.ray)
         self.pending: dict[Any, Job] = {}
         self.tries: Counter[tuple[str, int]] = Counter()
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Trained | Failed]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         ray = self.ray
         ray.cloudpickle.register_pickle_by_value(node)
         left = yield from self._ask(jobs)
+        if not self.study.train:
+            return
         if left:
             self._ship([job for job, _ in left])
         for job, at in left:
@@ -92,14 +97,16 @@ class _Session:
         while self.pending and self.processes.stopped_by is None:
             for ref in ray.wait([*self.pending], timeout=1.0)[0]:
                 yield from self._ended(ref, self.pending.pop(ref))
+            if (does := self.nodes.busy()) is not None:
+                yield Busy(does)
         for ref in self.pending:
             ray.cancel(ref)
         if self.pending:
             ray.wait([*self.pending], num_returns=len(self.pending), timeout=END_SECONDS)
 
     def _ship(self, jobs: Sequence[Job]) -> None:
-        content, self.bundle = self.study.bundle()
         self.data = self.study.data(jobs)
+        content, self.bundle = self.study.bundle(self.data)
         # In a list: a node fetches only what it has not kept from an earlier call.
         self.files = {name: [self.ray.put(Path(name).read_bytes())] for name in self.data}
         self.files[""] = [self.ray.put(content)]
@@ -117,6 +124,7 @@ class _Session:
             key=job.key,
             seeds=job.seeds,
             gpu=self.engine.gpus > 0,
+            weights=self.study.weights,
         )
         # Tries are counted here: Ray's own would be without end where memory is short.
         task = self.ray.remote(max_retries=0)(_task()).options(
@@ -127,23 +135,23 @@ class _Session:
         )
         self.pending[task.remote(order, self.files)] = job
 
-    def _ended(self, ref: Any, job: Job) -> Iterator[Trained | Failed]:
+    def _ended(self, ref: Any, job: Job) -> Iterator[Outcome]:
         try:
-            code, last, records, where = self.ray.get(ref)
+            code, last, records, weights, where = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             first = str(cause).strip().splitlines() or [""]
             yield from self._again(job, f"{type(cause).__name__}: {first[0]}"[:200])
             return
         for seed, record in records.items():
-            yield Trained(job.key, seed, record, where)
+            yield Trained(job.key, seed, record, where, weights.get(seed))
         left = Job(job.key, [seed for seed in job.seeds if seed not in records])
         if code == 2 and BUSY not in last:
             yield Failed(left, f"on {where}: {last.removeprefix('error: ')}", 2)
         elif left.seeds:
             yield from self._again(left, f"on {where}: exit code {code}: {last}")
 
-    def _again(self, job: Job, reason: str) -> Iterator[Trained | Failed]:
+    def _again(self, job: Job, reason: str) -> Iterator[Outcome]:
         """Another try, by a node that has its state if there is one."""
         if self.processes.stopped_by is not None:
             return
@@ -151,37 +159,26 @@ class _Session:
         if self.tries[job.key, job.seeds[0]] >= MOST_TRIES:
             yield Failed(job, f"given up after {MOST_TRIES} tries; {reason}", 1)
             return
-        print(f"{job} is tried again: {reason}", flush=True)
+        yield Note(f"{job} is tried again: {reason}")
         for one, at in (yield from self._ask([job])):
             self._submit(one, at)
 
-    def _ask(
-        self, jobs: Sequence[Job]
-    ) -> Generator[Trained | Failed, None, list[tuple[Job, str | None]]]:
+    def _ask(self, jobs: Sequence[Job]) -> Generator[Outcome, None, list[tuple[Job, str | None]]]:
         """Yields what nodes have finished already; returns the rest, each with the node that has
         begun it."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         wanted = [(job.key, seed) for job in jobs for seed in job.seeds]
-        ask = self.ray.remote(num_cpus=0, max_retries=0)(_holdings())
-        asked = {
-            number: ask.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(number, soft=False)
-            ).remote(self.study.params.scale, wanted)
-            for number in self.engine.nodes()
-        }
-        found: set[tuple[str, int]] = set()
-        begun_at: dict[tuple[str, int], str] = {}
-        for number, ref in asked.items():
-            try:
-                records, begun = self.ray.get(ref, timeout=ASK_SECONDS)
-            except self.ray.exceptions.RayError:
-                continue  # it has just gone, or hangs
-            begun_at |= dict.fromkeys(begun, number)
-            for (key, seed), record in records.items():
-                if (key, seed) not in found and not objection(self.study, key, seed, record):
-                    found.add((key, seed))
-                    yield Trained(key, seed, record, f"{self.engine.nodes().get(number)}, earlier")
+        records, begun_at = self.nodes.held(self.study.params.scale, wanted)
+        names, found = self.nodes.names(), set()
+        for number, (key, seed), record in records:
+            if (key, seed) in found or objection(self.study, key, seed, record):
+                continue
+            weights = None
+            if self.study.weights:
+                weights = self.nodes.weights(number, (key, seed), record)
+                if weights is None:
+                    continue
+            found.add((key, seed))
+            yield Trained(key, seed, record, f"{names.get(number, 'a node')}, earlier", weights)
         rest = (Job(job.key, [s for s in job.seeds if (job.key, s) not in found]) for job in jobs)
         return [(job, begun_at.get((job.key, job.seeds[0]))) for job in rest if job.seeds]
 
@@ -199,10 +196,3 @@ def _task() -> Callable[..., Any]:
         return node.work(order, lambda name: ray.get(files[name][0]))
 
     return train
-
-
-def _holdings() -> Callable[..., Any]:
-    def ask(scale: str, wanted: list[tuple[str, int]]) -> Any:
-        return node.held(node.root(), scale, wanted)
-
-    return ask

@@ -42,7 +42,7 @@ def connect(address: str, *, insecure: bool) -> Any:
     except OSError as error:
         raise UserError(f"ENGINE_ADDRESS = {address}: {error}: is the head node up?") from error
     _check_token(f"{found}:{port}", insecure=insecure)
-    own = {"_node_ip_address": found} if _is_own(found) else {}
+    own: dict[str, Any] = {"_node_ip_address": found} if _is_own(found) else {}
     try:
         ray.init(address=f"{found}:{port}", log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
-from cifar_tricks.engines import node
-from cifar_tricks.engines.jobs import Failed, Job, Processes, Trained
+from cifar_tricks.engines import node_store
+from cifar_tricks.engines.jobs import Job, Outcome, Processes
 from cifar_tricks.engines.study import Study
 
 FOLDER = Path(".dvc/tmp/slurm")
@@ -76,20 +76,20 @@ class Slurm:
             raise UserError("params.yaml: device = cuda: ask Slurm for a GPU: GPUS=1")
         return self.gpu
 
-    def run(
-        self, study: Study, jobs: Sequence[Job], processes: Processes
-    ) -> Iterator[Trained | Failed]:
+    def run(self, study: Study, jobs: Sequence[Job], processes: Processes) -> Iterator[Outcome]:
         """See :class:`cifar_tricks.engines.jobs.Engine`. Where the driver is killed the arrays go
         on, and the next call waits for them."""
         if self.dry_run:
             print(shlex.join(self._command(study, len(jobs), "STAMP")))
             print(self._script(study, FOLDER / "studies/HASH", "STAMP"), end="")
             return
-        content, bundle = study.bundle()
+        data = study.data(jobs)
+        content, bundle = study.bundle(data)
         root = FOLDER.resolve()
-        folder = node.make_workspace(root, bundle, lambda: content)
-        for name, sha256 in study.data(jobs).items():
-            node.put_data(root, folder, name, sha256, lambda n=name: Path(n).read_bytes())  # type: ignore[misc]
+        folder = node_store.make_workspace(root, bundle, lambda: content)
+        for name, sha256 in data.items():
+            get = Path(name).read_bytes
+            node_store.put_data(root, folder, name, sha256, get)
         from cifar_tricks.engines.slurm_arrays import Arrays
 
         yield from Arrays(self, study, processes, folder).run(jobs)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.engines.arrivals import objection
-from cifar_tricks.engines.jobs import BUSY, MOST_TRIES, Failed, Job, Processes, Trained
+from cifar_tricks.engines.jobs import (
+    BUSY,
+    MOST_TRIES,
+    Busy,
+    Failed,
+    Job,
+    Note,
+    Outcome,
+    Processes,
+    Trained,
+)
+from cifar_tricks.engines.node_store import find_weights
 from cifar_tricks.engines.slurm import FOLDER, Element, Slurm, array_size, cancel
 from cifar_tricks.engines.study import Study
 from cifar_tricks.runs.folders import record_file
@@ -40,14 +51,17 @@ class Arrays:
         self.queued: dict[Element, str] = {}
         self.most: int | None = None  # as many as were queued when Slurm took no more
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Trained | Failed]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """See :class:`cifar_tricks.engines.jobs.Engine`."""
         waiting = yield from self._adopt(jobs)
+        if not self.study.train:
+            return
         while (waiting or self.at) and self.processes.stopped_by is None:
             waiting = self._submit(waiting)
             time.sleep(POLL_SECONDS)
             queued = self.engine.queued()
             self.queued = self.queued if queued is None else queued
+            yield self._busy()
             for element, job in [*self.at.items()]:
                 left = yield from self._arrived(job, self.where.get(element, ""))
                 self.at[element] = left
@@ -55,15 +69,11 @@ class Arrays:
                 if not left.seeds:
                     self._forget(element)
                 elif time.monotonic() - self.gone.get(element, time.monotonic()) > LATE_SECONDS:
-                    outcome = self._ended(element, left)
-                    if isinstance(outcome, Failed):
-                        yield outcome
-                    else:
-                        waiting.append(outcome)
+                    waiting += yield from self._ended(element, left)
         if self.processes.stopped_by is not None:
             self._cancel()
 
-    def _adopt(self, jobs: Sequence[Job]) -> Generator[Trained | Failed, None, list[Job]]:
+    def _adopt(self, jobs: Sequence[Job]) -> Generator[Outcome, None, list[Job]]:
         """Takes over what an earlier call has finished or queued; returns the rest."""
         queued = self.engine.queued()
         if queued is None:
@@ -84,7 +94,7 @@ class Arrays:
             elif left.seeds:
                 waiting.append(left)
         if self.at:
-            print(f"{len(self.at)} are queued already", flush=True)
+            yield Note(f"{len(self.at)} are queued already")
         return waiting
 
     def _submit(self, jobs: list[Job]) -> list[Job]:
@@ -107,14 +117,17 @@ class Arrays:
                 jobs = jobs[len(part) :]
         return jobs
 
-    def _arrived(self, job: Job, where: str) -> Generator[Trained | Failed, None, Job]:
+    def _arrived(self, job: Job, where: str) -> Generator[Outcome, None, Job]:
         """Yields what has ended of a job; returns the rest of it."""
         left = []
         for seed in job.seeds:
             path = self.folder / record_file(self.study.params.scale, job.key, seed)
             record = path.read_bytes() if path.exists() else None
             if record and not objection(self.study, job.key, seed, record):
-                yield Trained(job.key, seed, record, where)
+                weights = (
+                    find_weights(FOLDER, job.key, seed, record) if self.study.weights else None
+                )
+                yield Trained(job.key, seed, record, where, weights)
             else:
                 path.unlink(missing_ok=True)  # of another recipe or device
                 left.append(seed)
@@ -127,22 +140,31 @@ class Arrays:
         else:
             self.gone.setdefault(element, time.monotonic())
 
-    def _ended(self, element: Element, job: Job) -> Job | Failed:
-        """What is to be done with a job that has left the queue without its records."""
+    def _busy(self) -> Busy:
+        nodes = defaultdict(list)
+        for element in self.at.keys() & self.queued.keys():
+            if where := self.queued[element]:
+                nodes[where].append(str(self.at[element]))
+        return Busy(nodes)
+
+    def _ended(self, element: Element, job: Job) -> Generator[Outcome, None, list[Job]]:
+        """Returns a job that has left the queue without its records, if it is to go there again."""
         stamp, index = element
         output = FOLDER / f"{stamp}-{index}.out"
         lines = output.read_text(errors="replace").split("\n") if output.exists() else []
         last = next((line for line in reversed(lines) if line.strip()), "it left no word")
         if last.startswith("error: ") and BUSY not in last:
             self.at.pop(element)
-            return Failed(job, f"{last.removeprefix('error: ')}; {output}", 2)
+            yield Failed(job, f"{last.removeprefix('error: ')}; {output}", 2)
+            return []
         self.tries[str(job)] += 1
         if self.tries[str(job)] >= MOST_TRIES:
             self.at.pop(element)
-            return Failed(job, f"given up after {MOST_TRIES} tries: {last}; {output}", 1)
-        print(f"{job} is queued again: {last}", flush=True)
+            yield Failed(job, f"given up after {MOST_TRIES} tries: {last}; {output}", 1)
+            return []
+        yield Note(f"{job} is queued again: {last}")
         self._forget(element)
-        return job
+        return [job]
 
     def _forget(self, element: Element) -> None:
         stamp, index = element

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +28,21 @@ class Study:
         params: the checked parameters.
         module: what trains and records a variant's seeds, as ``python -m`` takes it.
         device: kind of device that records have to come from: cpu or cuda; "" for any.
+        keep: what becomes of a finished seed: "record" puts it on record, "weights" leaves it where
+            ``dvc repro`` takes over what was trained here.
+        train: whether what is finished nowhere is trained.
     """
 
     params: Params
     module: str
     device: str = ""
+    keep: frozenset[str] = frozenset({"record"})
+    train: bool = True
+
+    @property
+    def weights(self) -> bool:
+        """Whether weights have to come with the records."""
+        return "weights" in self.keep
 
     def command(self, job: Job) -> list[str]:
         """The arguments of Python that run a job in a checkout."""
@@ -41,8 +52,12 @@ class Study:
         """CPU threads of one training."""
         return self.params.scales[self.params.scale].threads
 
-    def bundle(self) -> tuple[bytes, str]:
-        """The code and params.yaml as a ZIP file, and the hash that names it."""
+    def bundle(self, data: Mapping[str, str]) -> tuple[bytes, str]:
+        """The code and params.yaml as a ZIP file, and the hash that names it.
+
+        Args:
+            data: what they are used with: see :meth:`data`.
+        """
         text = io.BytesIO()
         with zipfile.ZipFile(text, "w") as archive:
             archive.writestr(zipfile.ZipInfo("params.yaml"), Path("params.yaml").read_bytes())
@@ -51,7 +66,8 @@ class Study:
                     # Without the times of the files: the same code has the same hash.
                     entry = zipfile.ZipInfo(f"src/{path.relative_to(SOURCE).as_posix()}")
                     archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-        return text.getvalue(), hashlib.sha256(text.getvalue()).hexdigest()[:16]
+        used = json.dumps(data, sort_keys=True).encode()
+        return text.getvalue(), hashlib.sha256(text.getvalue() + used).hexdigest()[:16]
 
     def data(self, jobs: Iterable[Job]) -> dict[str, str]:
         """The files that jobs read, each with its sha256."""
