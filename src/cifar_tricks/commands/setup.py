@@ -30,7 +30,7 @@ UV_PIP = (str(PYTHON), "-m", "uv", "pip")
 STAMP = VENV / "installed"
 BOOTSTRAP, LOCK, DEV_LOCK = (f"requirements{kind}.lock" for kind in ("-bootstrap", "", "-dev"))
 # Groups of pyproject.toml that most do without, each with a lock of its own.
-EXTRAS = {name: f"requirements-{name}.lock" for name in ("postgres", "ray")}
+EXTRAS = {name: f"requirements-{name}.lock" for name in ("postgres", "ray", "s3", "s3-server")}
 # Into an environment whose pyvenv.cfg has this line uv writes scripts without absolute paths.
 RELOCATABLE = "relocatable = true\n"
 _RESTARTED = "CIFAR_TRICKS_RESTARTED"
