@@ -18,6 +18,7 @@ pytest_plugins = [
     "helpers.dvc_repository",
     "helpers.file_server",
     "helpers.mlflow_project",
+    "helpers.judge_tables",
 ]
 
 # `python` and `dvc` in the commands that tests start are those of this environment, and a make that

@@ -95,13 +95,18 @@ COMMANDS: dict[str, tuple[str, str, list[Option]]] = {
         [
             ("table", {"nargs": "?", "default": "", "help": "a CSV file; -: standard input"}),
             ("--baseline", {"default": "baseline", "help": "a variant; default: baseline"}),
-            ("--variant", {"default": "", "metavar": "COLUMN", "help": "with their names"}),
-            ("--seed", {"default": "", "metavar": "COLUMN", "help": "runs with equal ones pair"}),
+            ("--variant", {"default": "", "metavar": "COLUMN", "help": "with the variants' names"}),
+            ("--seed", {"default": "", "metavar": "COLUMN", "help": "equal seeds are pairs"}),
             ("--value", {"default": "", "metavar": "COLUMN", "help": "what is compared"}),
-            ("--within", {"default": "", "metavar": "COLUMN", "help": "such as net or data set"}),
+            ("--within", {"default": "", "metavar": "COLUMN", "help": "as net: a baseline each"}),
             (
                 "--where",
-                {"action": "append", "default": [], "metavar": "COLUMN=VALUE", "help": "rows"},
+                {
+                    "action": "append",
+                    "default": [],
+                    "metavar": "COLUMN=VALUE",
+                    "help": "only such rows; may be repeated",
+                },
             ),
             ("--lower-is-better", {"action": "store_true", "help": "as of a loss"}),
             ("--margin", {"default": "", "help": "what counts as no difference, e.g. 0.01"}),

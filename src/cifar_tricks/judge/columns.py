@@ -79,6 +79,8 @@ def variant_column(table: Table, baseline: str, kept: np.ndarray, taken: set[str
     if found:
         told = f"{shorten(baseline)} is in several columns"
         raise UserError(f"{told}; --variant names one: {listed(found)}")
+    if any(equal(one, baseline).any() for one in table.columns.values()):
+        raise UserError(f"{table.name}: --where leaves no row with {printable(baseline)}")
     texts = [text for one in others.values() if len(one.texts) < 1000 for text in one.texts]
     names = dict.fromkeys([*texts, *others])
     numbers = {text for one in others.values() for text in _numeric_texts(one)}

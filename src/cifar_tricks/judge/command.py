@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,11 +113,11 @@ def _margin(text: str) -> float | None:
 
 def _check_places(places: Sequence[str], table: str) -> None:
     """Before any work: that each output is a file of its own, and not the table itself."""
-    seen = {Path(table).resolve()} if table not in ("", "-") else set()
+    seen = {os.path.realpath(table)} if table not in ("", "-") else set()
     for place in places:
         path = Path(place)
         if place == "-" or (path.exists() and not path.is_file()):
             raise UserError(f"cannot write {place}: valid: the name of a file")
-        if path.resolve() in seen:
+        if (real := os.path.realpath(place)) in seen:
             raise UserError(f"cannot write {place}: it is the table, or another output")
-        seen.add(path.resolve())
+        seen.add(real)

@@ -14,11 +14,8 @@ from cifar_tricks.judge.text import Question, count, notation_of
 # What a spreadsheet takes for the start of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LATEX = {ord(char): f"\\{char}" for char in "&%$#_{}"}
-LATEX |= {
-    ord("\\"): "\\textbackslash{}",
-    ord("~"): "\\textasciitilde{}",
-    ord("^"): "\\textasciicircum{}",
-}
+NAMES = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater"}
+LATEX |= {ord(char): f"\\text{name}{{}}" for char, name in NAMES.items()}
 
 
 def to_csv(judgement: Judgement, within: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from cifar_tricks.judge.table import Column, Table
 # What `dvc exp show --csv` prints first; one of its rows is the workspace, a copy of another.
 DVC_COLUMNS = ("Experiment", "rev", "typ", "Created", "parent", "State", "Executor")
 MOST_VARIANTS = 100_000
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 COMMAS_READ = "decimal commas are read as points"
 
 
@@ -205,10 +207,10 @@ def _values(table: Table, name: str, kept: np.ndarray, notes: list[str]) -> np.n
             more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
             where = f"{table.name}, {table.row(int(rows[0]))}, column {printable(name)}"
             raise UserError(f"{where}: {text} is no number{more}")
-    if column.ambiguous:
-        text = column.ambiguous
+    if column.commas and all(map(THOUSANDS.fullmatch, column.commas)):
+        text = column.commas[0]
         raise UserError(f"{table.name}, column {name}: {text} may be thousands; write a point")
-    if column.has_commas and COMMAS_READ not in notes:
+    if column.commas and COMMAS_READ not in notes:
         notes.append(COMMAS_READ)
     numbers: np.ndarray = np.append(column.numbers, np.nan)[column.codes]
     return numbers

@@ -26,7 +26,6 @@ MANY_COLUMNS = 200
 # What programs write where a run has no value; "!" is DVC's.
 NO_VALUE = {"", "-", "\N{EM DASH}", "!", "na", "n/a", "null", "none"}
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
-THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,20 +64,11 @@ class Column:
         said = filled[~self.valueless[filled]]
         return float((~self.wrong[said]).mean()) if len(said) else 0.0
 
-    @property
-    def has_commas(self) -> bool:
-        """Whether a number is written with a decimal comma."""
-        return any("," in t for t, x in self._pairs if not math.isnan(x))
-
-    @property
-    def ambiguous(self) -> str:
-        """A number with a comma where all of them could be thousands as well; "" for none."""
-        found = [t for t, x in self._pairs if "," in t and not math.isnan(x)]
-        return found[0] if found and all(map(THOUSANDS.fullmatch, found)) else ""
-
-    @property
-    def _pairs(self) -> list[tuple[str, float]]:
-        return list(zip(self.texts, self.numbers, strict=True))
+    @cached_property
+    def commas(self) -> list[str]:
+        """Numbers with a decimal comma."""
+        numbers = zip(self.texts, self.numbers, strict=True)
+        return [text for text, number in numbers if "," in text and not math.isnan(number)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
