@@ -1,5 +1,6 @@
 """The wheel in an environment that has what `judge` needs and nothing else."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from helpers.judge_tables import runs, table
 from helpers.project import ROOT
 from packaging.requirements import Requirement
 
@@ -99,6 +101,30 @@ def test_judge_works_with_the_core_alone(environment: Path, tmp_path: Path) -> N
     assert {path.name for path in tmp_path.iterdir()} == {"page.html", "out.csv", "out.tex"}
     _, error = call(environment, "judge", "--mlflow", "x", "--value", "y", folder=tmp_path, code=2)
     assert error == "error: --mlflow needs MLflow: pip install 'cifar-tricks[study]'\n"
+
+
+def test_a_thousand_runs_take_less_than_two_seconds(environment: Path, tmp_path: Path) -> None:
+    """From its start to its end; of the processor's time, since others use this machine too."""
+    names = [f"v{number}" for number in range(100)]
+    (tmp_path / "runs.csv").write_text(table(runs(names, seeds=10)))
+    call(environment, "judge", "runs.csv", "--baseline", "v0", folder=tmp_path)  # compiles
+    before = os.times()
+    call(environment, "judge", "runs.csv", "--baseline", "v0", folder=tmp_path)
+    after = os.times()
+    used = after.children_user + after.children_system
+    assert used - before.children_user - before.children_system < 2
+
+
+def test_it_imports_nothing_large_where_that_is_installed() -> None:
+    program = "import sys; from cifar_tricks.__main__ import run; "
+    program += f"run(['judge', {str(SAMPLE)!r}]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "src", capture_output=True, text=True
+    )
+    loaded = {*done.stdout.splitlines()[-1].split()}
+    assert "scipy.special" in loaded
+    large = {"torch", "mlflow", "dvc", "pydantic", "scipy.stats", "matplotlib", "vl_convert"}
+    assert not large & loaded
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("judge", "doctor")])

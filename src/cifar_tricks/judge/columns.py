@@ -33,6 +33,7 @@ class Choice:
 
 
 def equal(column: Column, text: str) -> np.ndarray:
+    """Which rows have this text, bool."""
     place = list(column.texts).index(text) if text in column.texts else -2
     found: np.ndarray = column.codes == place
     return found
@@ -56,6 +57,7 @@ def _last_part(header: str) -> str:
 
 
 def seed_column(table: Table, taken: set[str]) -> str:
+    """The column that is called seed; "" for none."""
     found = [
         header
         for header in table.columns
@@ -75,17 +77,20 @@ def variant_column(table: Table, baseline: str, kept: np.ndarray, taken: set[str
     if not found and baseline in others:
         return ""
     if found and baseline in others:
-        raise UserError(f"{table.name}: {printable(baseline)} is a header and a cell: no header?")
+        raise UserError(f"{table.name}: {shorten(baseline)} is a header and a cell: no header?")
     if found:
         told = f"{shorten(baseline)} is in several columns"
         raise UserError(f"{told}; --variant names one: {listed(found)}")
-    if any(equal(one, baseline).any() for one in table.columns.values()):
-        raise UserError(f"{table.name}: --where leaves no row with {printable(baseline)}")
+    if any(equal(one, baseline).any() for one in others.values()):
+        raise UserError(f"{table.name}: --where leaves no row with {shorten(baseline)}")
+    if used := [name for name, one in table.columns.items() if equal(one, baseline).any()]:
+        told = f"{shorten(baseline)} is only in {listed(used)}, which is used otherwise"
+        raise UserError(f"{table.name}: {told}; --variant names the column of the variants")
     texts = [text for one in others.values() if len(one.texts) < 1000 for text in one.texts]
     names = dict.fromkeys([*texts, *others])
     numbers = {text for one in others.values() for text in _numeric_texts(one)}
     choice = choose_from(baseline, [printable(name) for name in names if name not in numbers])
-    raise UserError(f"no cell and no header is {printable(baseline)}; for --baseline {choice}")
+    raise UserError(f"no cell and no header is {shorten(baseline)}; for --baseline {choice}")
 
 
 def _numeric_texts(column: Column) -> Iterable[str]:
@@ -93,6 +98,7 @@ def _numeric_texts(column: Column) -> Iterable[str]:
 
 
 def value_column(table: Table, given: str, kept: np.ndarray, taken: set[str]) -> str:
+    """The column that is named, else the only one with numbers."""
     if given:
         return resolve(table, given, "--value")
     found = [

@@ -113,6 +113,9 @@ def _long(
     taken: set[str],
 ) -> Runs:
     value = value_column(table, choice.value, kept, taken)
+    roles = [name for name in (names.variant, names.seed, names.within, value) if name]
+    if twice := [name for name in roles if roles.count(name) > 1]:
+        raise UserError(f"{table.name}: column {printable(twice[0])} cannot be two things at once")
     variant, column = table.columns[names.variant], table.columns[value]
     if len(variant.texts) > MOST_VARIANTS:
         raise UserError(
