@@ -186,5 +186,22 @@ def test_spread_and_digits_follow_the_data(judged: Judge) -> None:
     told = judged(table(rows))[1]
     values = [float(str(x)) for v, _, x in rows if v == "adam"]
     assert f"{fmean(values):.4f} ± {stdev(values):.4f}" in told
-    large = judged(table([[v, s, f"{1e9 * float(str(x)):.0f}"] for v, s, x in rows]))[1]
-    assert "e+08" in large and all(len(line) <= 80 for line in large.splitlines())
+    large = judged(table([[v, s, 1e9 * float(str(x))] for v, s, x in rows]))[1]
+    assert "Numbers are multiples of 1e+06." in large
+    assert f"{1000 * fmean(values):.1f} ± {1000 * stdev(values):.1f}" in large
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e150, 1e99, 1e-99, 1e-150, 1e-200, 0.0])
+@pytest.mark.parametrize("paired", [True, False])
+def test_values_of_any_size_are_judged_or_told(judged: Judge, scale: float, paired: bool) -> None:
+    rows = [[v, s, float(str(x)) * scale] for v, s, x in runs(NAMES)]
+    content = table(rows) if paired else table([r[::2] for r in rows], ("variant", "x"))
+    code, output, error = judged(content)
+    if 1e-190 < scale < 1e100:
+        assert output.count(" better") == 3  # two, and that higher is
+        assert all(len(line) <= 80 for line in output.splitlines())
+    elif scale:
+        kind = "large" if scale > 1 else "small"
+        assert code == 2 and f"baseline has values too {kind} to average" in error
+    else:
+        assert output.count("not resolved") == 2 and error == ""

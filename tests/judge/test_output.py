@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from helpers.browser import chromium
 from helpers.judge_tables import runs, table
 from helpers.project import ROOT
@@ -60,6 +61,10 @@ def test_html_in_names_stays_text_and_the_page_needs_no_network(
         assert shown == [*ODD]
         labels = page.locator(".chart svg text").all_text_contents()
         assert ODD[0] in labels and "{{7*7}}" in labels
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            violations = Axe().run(page).response["violations"]
+            assert violations == [], [one["id"] for one in violations]
         page.set_viewport_size({"width": 400, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert told == []

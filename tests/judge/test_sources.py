@@ -3,19 +3,18 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
+from helpers.cluster import daemon, free_port, wait_until
 from helpers.judge_tables import runs, table
 
 from cifar_tricks.__main__ import run
+from cifar_tricks.tracking.store import Store
 
 Judge = Callable[..., tuple[int, str, str]]
 GOOD = runs(("baseline", "adam"), seeds=6)
@@ -95,25 +94,23 @@ OPTIONS = ("--value", "test/accuracy", "--variant", "trick", "--seed", "optimize
 
 
 @pytest.fixture
-def server(tracked: str) -> Iterator[str]:
+def server(tracked: str, tmp_path: Path) -> Iterator[str]:
     """MLflow's own server of that store."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracked]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}"]
+    command += ["--workers=1", f"--backend-store-uri={tracked}"]
+    with daemon(command, tmp_path / "log", cwd=tmp_path):
+        store = Store(f"http://127.0.0.1:{port}")
+        wait_until(lambda: _answers(store), "server of MLflow", seconds=120)
+        yield store.uri
+
+
+def _answers(store: Store) -> bool:
     try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+        store.reach()
+    except OSError:
+        return False
+    return True
 
 
 def test_the_runs_of_a_store(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from cifar_tricks.judge.judgement import NO_LARGER, Judged, Judgement, Side
 from cifar_tricks.judge.p_values import p_values
 from cifar_tricks.judge.runs import Runs
 
+LARGEST = 1e100
 OPPOSITE = {"better": "worse", "worse": "better"}
 
 
@@ -86,11 +86,12 @@ def _side(values: np.ndarray, seeds: np.ndarray) -> Side:
     lost = int((~np.isfinite(values)).sum())
     flaw = f"diverged ({lost} of {len(values)} {'run' if len(values) == 1 else 'runs'})"
     if not lost:
-        with np.errstate(over="ignore", invalid="ignore"):
-            summary = summarise(values.tolist())
-        if math.isfinite(summary.mean) and math.isfinite(summary.std or 0.0):
+        # Beyond, or below, squares leave the range of numbers.
+        large, varies = np.abs(values).max() > LARGEST, values.max() > values.min()
+        summary = None if large else summarise(values.tolist())
+        if summary and bool(summary.std) == varies:
             return Side(values=values, seeds=seeds, summary=summary, flaw="")
-        flaw = "has values too large to average"
+        flaw = f"has values too {'large' if large else 'small'} to average"
     return Side(values=values, seeds=seeds, summary=None, flaw=flaw)
 
 
@@ -143,5 +144,5 @@ def _with_numbers(rows: list[Judged]) -> list[Judged]:
 def _freedom_per_run(row: Judged) -> float:
     """Welch's degrees of freedom with as many runs on each side, for each run beyond the first."""
     stds = [side.summary.std or 0.0 for side in (row.ours, row.base) if side and side.summary]
-    squares = [std**2 for std in stds]
-    return float(sum(squares) ** 2 / sum(square**2 for square in squares))
+    ratio = (min(stds) / max(stds)) ** 2
+    return (1 + ratio) ** 2 / (1 + ratio**2)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cifar_tricks.base.wording import printable
 from cifar_tricks.judge.judgement import Judged, Judgement
-from cifar_tricks.judge.text import Question, count, notation_of
+from cifar_tricks.judge.text import Question, count, notation_of, unit
 
 # What a spreadsheet takes for the start of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -78,7 +78,8 @@ def to_latex(judgement: Judgement, question: Question, within: str) -> str:
         cells += [_math(notation.signed(found.mean) if found else "")]
         cells += [_math(f"[{', '.join(bounds)}]" if bounds else ""), p.replace("<", "$<$")]
         lines.append(" & ".join([*cells, row.verdict or row.flaw]) + " \\\\")
-    caption = f"Differences from {_plain(question.baseline)}, adjusted for {total} comparisons."
+    caption = f"Differences from {_plain(question.baseline)}, adjusted for {total} comparisons"
+    caption += f", in multiples of {multiples}." if (multiples := unit(notation)) else "."
     columns = "l" * (2 if within else 1) + "rrrrrl"
     start = (
         f"\\begin{{table}}\n\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"

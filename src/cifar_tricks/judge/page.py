@@ -13,9 +13,17 @@ from cifar_tricks.base.wording import listed, printable
 from cifar_tricks.charts.html import embed, environment, html_table, shared_files
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.charts.vega_lite import CONFIG, Spec
+from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.judge.judgement import NO_LARGER, Judged, Judgement
 from cifar_tricks.judge.runs import Runs
-from cifar_tricks.judge.text import Question, count, mean_and_deviation, notation_of, sentences
+from cifar_tricks.judge.text import (
+    Question,
+    count,
+    mean_and_deviation,
+    notation_of,
+    sentences,
+    unit,
+)
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_DRAWN = 200  # variants of a chart
@@ -74,7 +82,8 @@ def _answer(judgement: Judgement) -> Iterator[str]:
 
 
 def _chart(rows: Sequence[Judged], axis: str, baseline: str, notation: Notation) -> Spec:
-    shown = [_chart_row(row) for row in rows]
+    shown = [_chart_row(row, notation.factor) for row in rows]
+    axis += f", in multiples of {multiples}" if (multiples := unit(notation)) else ""
     said = Counter(row.verdict or row.flaw for row in rows)
     return interval_chart(
         shown,
@@ -85,13 +94,16 @@ def _chart(rows: Sequence[Judged], axis: str, baseline: str, notation: Notation)
     )
 
 
-def _chart_row(row: Judged) -> ChartRow:
+def _chart_row(row: Judged, factor: float) -> ChartRow:
     found = row.difference
+    interval = found.interval if found else None
     return ChartRow(
         label=printable(row.variant),
-        mean=found.mean if found else None,
-        interval=found.interval if found else None,
-        values=row.differences,
+        mean=factor * found.mean if found else None,
+        interval=Interval(low=factor * interval.low, high=factor * interval.high)
+        if interval
+        else None,
+        values=[factor * value for value in row.differences],
         tone=TONES.get(row.verdict, "unclear"),
         flaw=row.flaw,
         note=row.verdict,

@@ -18,7 +18,7 @@ from cifar_tricks.judge.p_values import MOST_SAMPLED
 from cifar_tricks.judge.runs import Runs
 
 WIDTH, LEAST_NAME = 80, 8
-MOST_DIGITS = 6
+MOST_DIGITS, LARGEST = 6, 1e6
 HEADER = ("variant", "n", "mean ± sd", "difference ± 95%", "p", "needs", "verdict")
 WITHIN = "within margin"
 METHODS = {
@@ -45,28 +45,23 @@ class Question:
     margin: float | None = None
 
 
-class Significant(Notation):
-    """Numbers too large or too small for fixed digits."""
-
-    def number(self, value: float | None) -> str:
-        """With four significant digits."""
-        return self.nothing if value is None else f"{value:.4g}"
-
-    def signed(self, value: float | None) -> str:
-        """With three and its sign."""
-        return self.nothing if value is None else f"{value:+.3g}"
-
-
 def notation_of(judgement: Judgement) -> Notation:
-    """As many digits as show two of the usual standard deviation."""
+    """As many digits as show two of the usual standard deviation; of very large and very small
+    numbers, thousands or thousandths (and so on) of them."""
     sides = [row.ours for row in judgement.rows] + list(judgement.bases.values())
     summaries = [side.summary for side in sides if side.summary]
     stds = [one.std for one in summaries if one.std]
-    largest = max((abs(one.mean) for one in summaries), default=1.0)
-    digits = 1 - math.floor(math.log10(median(stds))) if stds else 4
-    if digits > MOST_DIGITS or largest >= 1e6:
-        return Significant(digits=max(digits, 4))
-    return Notation(digits=max(digits, 0))
+    usual = math.floor(math.log10(median(stds))) if stds else -3
+    largest = max((abs(one.mean) for one in summaries), default=1.0) or 1.0
+    power = 3 * math.floor(math.log10(largest) / 3)
+    if 1 - usual <= MOST_DIGITS and largest < LARGEST:
+        power = 0
+    return Notation(factor=10.0**-power, digits=min(max(1 - usual + power, 0), MOST_DIGITS))
+
+
+def unit(notation: Notation) -> str:
+    """What the numbers are multiples of; "" for 1."""
+    return "" if notation.factor == 1 else f"{1 / notation.factor:.0e}"
 
 
 def mean_and_deviation(side: Side, notation: Notation) -> str:
@@ -168,9 +163,11 @@ def sentences(runs: Runs, judgement: Judgement, question: Question) -> Iterator[
     of = " of ".join(filter(None, map(printable, (question.value, runs.names.variant))))
     what = f"{_counted(total, 'comparison')} with {printable(question.baseline)}"
     yield f"{what}{of and f': {of}'}; {better}."
+    if multiples := unit(notation_of(judgement)):
+        yield f"Numbers are multiples of {multiples}."
     paired, unpaired = ([row for row in rows if row.paired is side] for side in (True, False))
     if paired:
-        yield f"Paired by {seed}: n counts pairs; Student's interval, sign-flip test."
+        yield f"Paired by {seed}: n counts pairs; Student's interval."
     if unpaired:
         why = f"too few equal values of {seed}" if seed else "no column holds the seed"
         of = f"Not paired ({why})" if not paired else f"{len(unpaired)} not paired ({why})"
