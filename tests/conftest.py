@@ -13,6 +13,7 @@ from cifar_tricks.base.arrays import Arrays
 
 pytest_plugins = [
     "helpers.fault_table",
+    "helpers.made_once",
     "helpers.workplace",
     "helpers.champion",
     "helpers.dvc_repository",
@@ -21,11 +22,32 @@ pytest_plugins = [
     "helpers.judge_tables",
 ]
 
+# The longest first, so that xdist's workers end together; the first makes the DVC repository that
+# the fourth has a copy of.
+LONGEST = (
+    "repository/test_pipeline.py",
+    "commands/test_setup.py",
+    "benchmarks/test_gpu.py",
+    "repository/test_reruns.py",
+    "commands/",
+    "repository/",
+    "faults/",
+    "runs/",
+)
+
 # `python` and `dvc` in the commands that tests start are those of this environment, and a make that
 # a test starts is not that of `make test`.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return next((n for n, name in enumerate(LONGEST) if path.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,7 +7,6 @@ import sys
 import tarfile
 from pathlib import Path
 
-import pytest
 from helpers.project import ROOT
 from helpers.workplace import workplace  # noqa: F401 - a fixture
 
@@ -24,9 +23,11 @@ sys.exit(gpu.main(sys.argv[1:]))
 """
 
 
-def gpu(*arguments: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def gpu(
+    *arguments: object, folder: Path = ROOT, program: str = PROGRAM
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -93,9 +94,28 @@ def test_a_study_trains_in_the_given_order_and_packs_its_records(workplace: Path
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
+# Of all of them one process, which tells each one's exit code and error output.
+MISTAKES = PROGRAM.replace(
+    "sys.exit(gpu.main(sys.argv[1:]))",
+    """
+import contextlib, io, json
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        try:
+            code = gpu.main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, told.getvalue()]))
+""",
+)
+
+
+def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
+    data = tmp_path / "data/cifar10"
+    data.mkdir(parents=True)
+    for name in ("train", "test"):
+        (data / f"{name}.safetensors").touch()
+    mistakes = [
         (["check", "--minutes", "0"], "argument --minutes: 0: valid: a number above 0"),
         (["check", "--minutes", "nan"], "argument --minutes: nan"),
         (["check", "--minutes", "soon"], "argument --minutes: soon"),
@@ -106,18 +126,16 @@ def test_a_study_trains_in_the_given_order_and_packs_its_records(workplace: Path
         (["study", "--keys", "model1-adan"], "--keys model1-adan: no such variant; "),
         (["study", "--seeds", "77"], "--seeds 77: scale full_gpu plans [0, 1,"),
         (["study", "--data", "nowhere"], "nowhere/cifar10/train.safetensors is missing"),
-    ],
-)
-def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
-    data = tmp_path / "data/cifar10"
-    data.mkdir(parents=True)
-    for name in ("train", "test"):
-        (data / f"{name}.safetensors").touch()
-    given = [] if "--data" in arguments else ["--data", data.parent]
-    done = gpu("--output", tmp_path / "out", *given, *arguments)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    ]
+    common = ["--output", str(tmp_path / "out"), "--data", str(data.parent)]
+    given = json.dumps([[*common, *arguments] for arguments, _ in mistakes])
+    done = gpu(given, program=MISTAKES)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    for line, (arguments, message) in zip(done.stdout.splitlines(), mistakes, strict=True):
+        code, told = json.loads(line)
+        assert code == 2, (arguments, told)
+        assert told.startswith("error: ") and message in told
+        assert len(told.splitlines()) == 1
 
 
 def test_an_output_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_too_little_room_is_told_with_the_bytes_needed(disk: Path) -> None:
 
 
 @pytest.mark.fault("disk")
+@pytest.mark.slow
 def test_a_disk_that_fills_up_midway_costs_nothing(disk: Path) -> None:
     edit("num_epochs: 3", "num_epochs: 400")
     edit("early_stop_count: 4", "early_stop_count: 4000")

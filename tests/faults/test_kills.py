@@ -17,6 +17,7 @@ from helpers.workplace import OFTEN, edit, outputs, patch, stage, states
 from cifar_tricks.base.arrays import read_arrays
 
 Record = Callable[[str, object], None]
+POINTS = 20
 SLOWLY = (
     "src/cifar_tricks/base/files.py",
     "        temporary.write_bytes(data)\n",
@@ -41,35 +42,26 @@ def leftovers() -> list[Path]:
     return list(Path().rglob(".tmp-*"))
 
 
-@pytest.mark.fault("kill")
+@pytest.mark.fault("kill", tried=POINTS)
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("key", "points"),
-    [
-        ("model1-dropout", 2),
-        pytest.param("model1-dropout", 20, marks=pytest.mark.slow),
-        pytest.param("model2-adam", 20, marks=pytest.mark.slow),
-        pytest.param("model1-augment_online", 20, marks=pytest.mark.slow),
-        pytest.param("combine-model2_adam_batch_norm", 20, marks=pytest.mark.slow),
-    ],
+    "key",
+    ["model1-dropout", "model2-adam", "model1-augment_online", "combine-model2_adam_batch_norm"],
 )
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bytes(
-    key: str,
-    points: int,
-    workplace: Path,
-    record_property: Record,
+    key: str, workplace: Path
 ) -> None:
     """Each kill comes at a random time after the training took up its state."""
-    record_property("tried", points)
     patch(*OFTEN)
     patch(*SLOWLY)
-    edit("num_epochs: 3", "num_epochs: 40" if points < 5 else "num_epochs: 500")
+    edit("num_epochs: 3", "num_epochs: 500")
     edit("early_stop_count: 4", "early_stop_count: 4000")
     finish(key)
     whole = outputs(Path("runs"))
     shutil.rmtree("runs")
     chance = random.Random(key)
     steps, while_writing = [], 0
-    for _ in range(points):
+    for _ in range(POINTS):
         process = stage("stages/train.py", key)
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -81,8 +73,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bytes(
         while_writing += bool(leftovers())
     assert not Path("runs").exists(), "it ended before the last kill"
     assert steps == sorted(steps) and steps[-1] > 1, steps
-    if points > 5:
-        assert while_writing > 0
+    assert while_writing > 0
     finish(key)
     assert outputs(Path("runs")) == whole
     assert leftovers() == [] and states() == []

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.made_once import MadeOnce
 from helpers.project import ROOT
 from helpers.synthetic_images import write_data
 from helpers.workplace import small_params
@@ -22,10 +23,13 @@ def run_stage(name: str, *options: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def trained(made_once: MadeOnce) -> Path:
     """Two variants trained with two seeds, scored, and the champion chosen."""
-    root = tmp_path_factory.mktemp("trained")
+    return made_once("trained", train_two)
+
+
+def train_two(root: Path) -> None:
     for name in ("stages", "src"):
         shutil.copytree(ROOT / name, root / name)
     text = small_params((ROOT / "params.yaml").read_text())
@@ -39,7 +43,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             train_variant(load_params(), key)
         run_stage("evaluate", "--partial")
         run_stage("champion")
-    return root
 
 
 @pytest.fixture

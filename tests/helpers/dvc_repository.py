@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 import torchvision
-from filelock import FileLock
+from helpers.made_once import MadeOnce
 from helpers.project import ROOT
 from helpers.synthetic_images import write_data
 from PIL import Image
@@ -172,27 +172,20 @@ def stages_run(output: str) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Repository:
-    """The whole pipeline, run once for all of xdist's workers; each has a copy of it."""
-    if worker_id == "master":  # without xdist
-        return reproduced(tmp_path_factory.mktemp("a repository"))
-    shared = tmp_path_factory.getbasetemp().parent / "reproduced once"
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            reproduced(shared.with_name("being reproduced")).folder.rename(shared)
+def template(tmp_path_factory: pytest.TempPathFactory, made_once: MadeOnce) -> Repository:
+    """A copy of the whole pipeline after one run."""
     folder = tmp_path_factory.mktemp("a repository") / "copy"
-    shutil.copytree(shared, folder, symlinks=True)
+    shutil.copytree(made_once("reproduced", reproduced), folder, symlinks=True)
     repository = Repository.at(folder)
     repository.repro()  # what stands for the folder's old place is renewed
     return repository
 
 
-def reproduced(folder: Path) -> Repository:
-    """A new repository with everything trained and committed."""
+def reproduced(folder: Path) -> None:
+    """Makes a new repository with everything trained and committed."""
     repository = Repository(folder)
     assert repository.repro() >= {"augment", *TRAININGS, "evaluate", "visualize", "report", "track"}
     repository.commit()
-    return repository
 
 
 @pytest.fixture

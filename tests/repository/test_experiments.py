@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from helpers.dvc_repository import Repository
+from helpers.dvc_repository import TRAININGS, Repository, stages_run
 from helpers.fresh_clone import MAKE
 from helpers.project import ROOT
 
@@ -17,14 +17,15 @@ SLOPES = {"leaky": 0.1, "steep": 0.4}
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """Two experiments with leaky ReLU, in a clone that trained nothing else."""
+    """Two experiments with leaky ReLU in a fresh clone, which trains nothing else for them."""
     repository = Repository(tmp_path_factory.mktemp("experiments"))
     shutil.copyfile(ROOT / "Makefile", repository.folder / "Makefile")
     (repository.folder / ".venv").symlink_to(sys.prefix)
     repository.commit()
     for name, slope in SLOPES.items():
         change = ("-S", "trick=leaky_relu", "-S", f"tricks.leaky_relu.negative_slope={slope}")
-        repository.run("dvc", "exp", "run", "-n", name, *change, "experiment")
+        ran = stages_run(repository.run("dvc", "exp", "run", "-n", name, *change, "experiment"))
+        assert ran & TRAININGS == {"train@model1-leaky_relu"} and "evaluate" not in ran
     return repository
 
 

@@ -70,6 +70,7 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_cell_runs_without_dvc_and_mlflow(
     python: Path, repository: Path, tmp_path: Path
 ) -> None:

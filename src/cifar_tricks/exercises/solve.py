@@ -14,6 +14,7 @@ from typing import Any
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evaluation.original import ORIGINAL_BEST
+from cifar_tricks.exercises import FILE
 from cifar_tricks.exercises.net_layers import describe_net
 from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NET, NONE, measure_shifts
 from cifar_tricks.exercises.solutions import (
@@ -29,10 +30,6 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.runs.folders import read_run, seeds_with_weights
 from cifar_tricks.training.recipe import IMAGE_SIZE, NetSpec
-
-FILE = "exercises.json"
-
-FIGURE = "exercises/shift.png"
 
 ORIGINAL_FILE = Path(__file__).with_name("original_exercises.json")
 
