@@ -48,16 +48,23 @@ def recipes(device: torch.device) -> dict[str, Recipe]:
     base = replace(base, precision="fp32")
     if device.type == "cpu":
         base = replace(base, net=TINY, num_epochs=1)
-    found = {name: load_trick(name)().apply(base) for name in trick_names()}
-    several = base
-    for name in ("augment_online", "dropout", "adam", "batch_norm"):
-        several = load_trick(name)().apply(several)
     momentum = Call("torch.optim.SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3})
-    found |= {"several": several, "momentum and decay": replace(base, optimizer=momentum)}
+    found = with_each_trick(base) | {"momentum and decay": replace(base, optimizer=momentum)}
     found |= {f"{name}, bf16": replace(found[name], precision="bf16") for name in found}
     if device.type == "cuda":
         found["baseline, tf32"] = replace(base, precision="tf32")
     return found
+
+
+def with_each_trick(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe with each trick, and with some at once."""
+    several = recipe
+    for name in ("augment_online", "dropout", "adam", "batch_norm"):
+        several = load_trick(name)().apply(several)
+    return {
+        **{name: load_trick(name)().apply(recipe) for name in trick_names()},
+        "several": several,
+    }
 
 
 def train(

@@ -10,7 +10,7 @@ import pytest
 from helpers.project import ROOT
 
 from cifar_tricks.base import resources
-from cifar_tricks.commands.jobs import num_jobs
+from cifar_tricks.commands.scheduling import num_jobs
 from cifar_tricks.parameters.load import load_params
 
 GB = 1024**3

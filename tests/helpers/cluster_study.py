@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from helpers.fresh_clone import PARAMS
 from helpers.project import ROOT
 from helpers.synthetic_images import make_images
+from helpers.tiny_params import README
 
 from cifar_tricks.base.arrays import write_arrays
 
@@ -38,7 +38,7 @@ class ClusterStudy:
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder, self.settings = folder, settings
         shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        text = PARAMS
+        text = README
         for before, after in LONGER:
             text = text.replace(before, after)
         (folder / "params.yaml").write_text(text)

@@ -22,43 +22,12 @@ import torchvision
 from helpers.made_once import MadeOnce
 from helpers.project import ROOT
 from helpers.synthetic_images import write_data
+from helpers.tiny_params import PIPELINE
 from PIL import Image
 
 from cifar_tricks.base.arrays import write_arrays
 from cifar_tricks.base.files import write_atomically
 
-PARAMS = """\
-scale: quick  # a comment
-model: model1
-trick: baseline
-device: cpu
-records: use
-scales:
-  quick: {train_images: 64, validation_images: 32, test_images: 60, num_epochs: 2,
-          seeds: [0], precision: fp32, threads: 1}
-train: {learning_rate: 0.05, batch_size: 16, validations_per_epoch: 2, early_stop_count: 4}
-models:
-  model1: {filters: [4], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-  model2: {filters: [4], kernel_size: 4, stride: 4, padding: 0, pool: null, hidden: [8]}
-reference: {filters: [6], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-tricks:
-  baseline: {}
-  augment: {padding: 4, flip_probability: 0.5, seed: 0}
-  leaky_relu: {negative_slope: 0.1}
-improve:
-  best: {model: model1, tricks: {augment: {}, batch_norm: {}}}
-combine:
-  both: {model: model2, tricks: {dropout: {}, adam: {}}}
-factorial: {}
-sensitivity:
-  batch_8: {model: model2, train: {batch_size: 8}}
-transfer: {backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
-           image_size: 32, cache_gb: 1.0}
-visualize:
-  image: data/images/photo.jpg
-  layers:
-    resnet18: {first: conv1, filters: [14, 26, 32, 49, 52], last: layer4, channels: [0, 1, 2]}
-"""
 TRAININGS = {
     "reference",
     "train@model1-baseline",
@@ -82,7 +51,7 @@ LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
 class Repository:
     """A DVC repository in a temporary folder, with the pipeline and synthetic images."""
 
-    def __init__(self, folder: Path, params: str = PARAMS) -> None:
+    def __init__(self, folder: Path, params: str = PIPELINE) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         for name in ("src", "stages", ".dvcignore", ".gitignore", "dvc.yaml"):

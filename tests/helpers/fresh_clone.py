@@ -18,43 +18,11 @@ from pathlib import Path
 from helpers.dvc_repository import write_backbone
 from helpers.project import ROOT
 from helpers.synthetic_images import write_data
+from helpers.tiny_params import README
 
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 
-# Each of the README's commands finds what it names: two nets, three tricks, seeds 3 to 5 of `full`.
-PARAMS = """\
-scale: quick
-model: model1
-trick: baseline
-device: cpu
-records: use
-scales:
-  quick: &tiny {train_images: 64, validation_images: 32, test_images: 60, num_epochs: 2,
-                seeds: [0], precision: fp32, threads: 1}
-  full: {<<: *tiny, seeds: [0, 3, 5]}
-train: {learning_rate: 0.05, batch_size: 16, validations_per_epoch: 2, early_stop_count: 4}
-models:
-  model1: {filters: [4], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-  model2: {filters: [4], kernel_size: 4, stride: 4, padding: 0, pool: null, hidden: [8]}
-reference: {filters: [6], kernel_size: 3, stride: 1, padding: 1, pool: 4, hidden: [8]}
-tricks:
-  baseline: {}
-  augment: {padding: 4, flip_probability: 0.5, seed: 0}
-  leaky_relu: {negative_slope: 0.1}
-  dropout: {probability: 0.25}
-  adam: {learning_rate: 0.001, weight_decay: 0.00001}
-improve: {}
-combine: {}
-factorial: {}
-sensitivity: {}
-transfer: {backbones: [resnet18], learning_rate: 0.0005, batch_size: 16,
-           image_size: 32, cache_gb: 1.0}
-visualize:
-  image: data/images/photo.jpg
-  layers:
-    resnet18: {first: conv1, filters: [14, 26, 32, 49, 52], last: layer4, channels: [0, 1, 2]}
-"""
 # Without `setup`, which would renew the environment that the tests run in.
 MAKE = "make --old-file=setup --old-file=setup-dev"
 RESULTS = ("reports/", "records/", "dvc.lock")
@@ -192,7 +160,7 @@ def make_origin(place: Path) -> Checkout:
         if not name.startswith(RESULTS) and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / "params.yaml").write_text(PARAMS)
+    (folder / "params.yaml").write_text(README)
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(folder)], check=True)
     origin = Checkout(folder, place)
     origin.commit()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from gpu_check import with_each_trick
 
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.training.call import Call
@@ -13,7 +14,6 @@ from cifar_tricks.training.images import make_training_data
 from cifar_tricks.training.loop import Fitted, Task, fit
 from cifar_tricks.training.recipe import NetSpec, Recipe
 from cifar_tricks.training.streams import Stream
-from cifar_tricks.tricks import load_trick, trick_names
 
 CPU = torch.device("cpu")
 
@@ -37,12 +37,7 @@ def make_recipe(**changes: object) -> Recipe:
 
 def all_tricks() -> dict[str, Recipe]:
     """The tiny recipe with each trick, and with some at once."""
-    recipe = make_recipe()
-    recipes = {name: load_trick(name)().apply(recipe) for name in trick_names()}
-    several = recipe
-    for name in ("augment_online", "dropout", "adam", "batch_norm"):
-        several = load_trick(name)().apply(several)
-    return {**recipes, "several": several}
+    return with_each_trick(make_recipe())
 
 
 def assert_same(first: Fitted, second: Fitted) -> None:

@@ -21,7 +21,7 @@ from helpers.workplace import outputs
 from ruamel.yaml import YAML
 
 from cifar_tricks.base.files import hash_file
-from cifar_tricks.commands.jobs import seconds, split_work
+from cifar_tricks.commands.scheduling import seconds, split_work
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.tricks import trick_names

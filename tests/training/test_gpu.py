@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from cifar_tricks.base import resources
 from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.commands import jobs, share
+from cifar_tricks.commands import scheduling, share
 from cifar_tricks.evaluation import scoring
 from cifar_tricks.parameters.dependencies import study_parameters
 from cifar_tricks.parameters.load import load_params
@@ -323,8 +323,8 @@ def test_the_device_that_auto_stands_for_is_told_and_asked_for_once(
         monkeypatch.setattr(resources, "has_gpu", lambda there=there: there)
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-        jobs.tell_device(params)
-        jobs.tell_device(params)
+        scheduling.tell_device_choice(params)
+        scheduling.tell_device_choice(params)
     assert capsys.readouterr().out.splitlines() == ["device: cpu"] * 2 + ["device: cuda (a GPU)"]
 
 
@@ -334,7 +334,7 @@ def test_a_gpu_that_cannot_be_used_ends_make_repro_before_any_work(
     monkeypatch.setattr(resources, "has_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="cannot use the GPU of this machine"):
-        jobs.num_jobs("auto", load_params(ROOT / "params.yaml"))
+        scheduling.num_jobs("auto", load_params(ROOT / "params.yaml"))
 
 
 def test_a_scale_for_gpus_is_not_shared_out_on_a_cpu() -> None:

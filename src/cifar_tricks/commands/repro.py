@@ -20,8 +20,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cifar_tricks.base.files import write_atomically
-from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs, split_work, tell_device
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
+from cifar_tricks.commands.scheduling import BYTES_PER_JOB, num_jobs, split_work, tell_device_choice
 from cifar_tricks.commands.share import RECORD, check_scale, planned
 from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
@@ -89,7 +89,7 @@ def reproduce(
     if chosen.remote:
         check_scale(params, gpu=chosen.has_gpu(params.device))
     with running_alone("make repro") as commands:
-        tell_device(params)
+        tell_device_choice(params)
         code = _repro(commands, params, at_once, chosen)
         sort_lock(LOCK, _stage_names(params))
     return code

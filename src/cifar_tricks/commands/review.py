@@ -17,9 +17,9 @@ from pathlib import Path
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
-from cifar_tricks.commands.jobs import seconds
 from cifar_tricks.commands.processes import fetch_data, running_alone
 from cifar_tricks.commands.retrain import largest_difference, train_again
+from cifar_tricks.commands.scheduling import seconds
 from cifar_tricks.evaluation.score import Score, from_answers
 from cifar_tricks.evaluation.test_images import test_labels
 from cifar_tricks.parameters.load import load_params

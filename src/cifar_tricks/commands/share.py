@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
-from cifar_tricks.commands.jobs import BYTES_PER_JOB, num_jobs, tell_device
 from cifar_tricks.commands.processes import fetch_data, running_alone
+from cifar_tricks.commands.scheduling import BYTES_PER_JOB, num_jobs, tell_device_choice
 from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
 from cifar_tricks.engines.jobs import Job
@@ -83,7 +83,7 @@ def train_and_record(
     study = Study(params, RECORD, device, frozenset(keep))
     with running_alone("make share") as commands:
         if weights or not chosen.remote:
-            tell_device(params)
+            tell_device_choice(params)
         if dry_run:
             return train_jobs(chosen, study, todo, commands)
         code = fetch_data(commands) or train_jobs(chosen, study, todo, commands)

@@ -38,7 +38,7 @@ def num_jobs(given: str, params: Params) -> int:
     return max(1, min(int(resources.cores() // threads), spare // BYTES_PER_JOB))
 
 
-def tell_device(params: Params) -> None:
+def tell_device_choice(params: Params) -> None:
     """Says which device ``device: auto`` stands for here.
 
     Raises:
