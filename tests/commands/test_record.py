@@ -76,7 +76,7 @@ def test_a_variant_that_fails_leaves_the_others_alone_and_is_told_in_a_line(
 @pytest.mark.fault("kill")
 @pytest.mark.usefixtures("sources")
 def test_a_killed_process_keeps_what_it_recorded(capfd: pytest.CaptureFixture[str]) -> None:
-    edit("num_epochs: 3", "num_epochs: 400")
+    edit("num_epochs: 3", "num_epochs: 100")
     edit("early_stop_count: 4", "early_stop_count: 100000")
     first, second = (Path(f"records/quick/{key}/seed=0.json") for key in KEYS)
     command = [sys.executable, "-m", "cifar_tricks.commands.record"]

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT
 
 from cifar_tricks.__main__ import run
 from cifar_tricks.commands import reproduce_check
@@ -94,16 +93,16 @@ def test_mistakes_are_one_line(
 
 
 @pytest.mark.fault("damage", tried=3)
-def test_verify_on_a_repository_of_any_kind(repository: Path) -> None:
+def test_verify_on_a_repository_of_any_kind(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def verify(*options: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "cifar_tricks", "verify", *options],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            capture_output=True,
-            text=True,
-        )
-        assert done.stderr == ""
-        return done.returncode, done.stdout
+        code = run(["verify", *options])
+        output, errors = capfd.readouterr()
+        assert errors == ""
+        return code, output
+
+    capfd.readouterr()
 
     assert verify()[0] == 0
     (repository / "folder/a").write_text("eno\n")

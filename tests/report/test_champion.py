@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.champion import FOLDER, run_stage
+from helpers.champion import FOLDER
 from helpers.synthetic_study import make_study, predictions
+from helpers.workplace import stage
 from PIL import Image
 
 from cifar_tricks.__main__ import run as command
@@ -56,7 +57,7 @@ def test_the_card_says_how_good_and_how_far(trained_copy: Path) -> None:
 
 def test_a_second_choice_gives_the_same_bytes(trained_copy: Path) -> None:
     before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
-    run_stage("champion")
+    assert stage("stages/champion.py").wait() == 0
     assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
 
 
