@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     params = load_params()
 
     from cifar_tricks.evidence.predictions import read_predictions
-    from cifar_tricks.evidence.study import read_study, report_folder
+    from cifar_tricks.evidence.study_results import read_study, report_folder
     from cifar_tricks.report.champion import write_champion
 
     folder = report_folder(params)

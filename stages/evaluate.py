@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.base.files import write_atomically
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.evaluation import score_files, scoring, test_images
-    from cifar_tricks.evidence.study import read_study
+    from cifar_tricks.evidence.study_results import read_study
     from cifar_tricks.parameters.variants import trainable_variants
     from cifar_tricks.runs.checks import check_complete
     from cifar_tricks.training.backbones import check_choice

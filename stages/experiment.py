@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.evaluation.score_files import experiment_metrics, metrics
     from cifar_tricks.evaluation.scoring import score_variants
-    from cifar_tricks.evidence.study import Result
+    from cifar_tricks.evidence.study_results import Result
     from cifar_tricks.figures.plot_tables import write_curves
     from cifar_tricks.tracking.store import find_store
     from cifar_tricks.tracking.track import track_or_keep

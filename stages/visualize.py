@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     params = load_params()
 
     from cifar_tricks.evidence.predictions import read_predictions
-    from cifar_tricks.evidence.study import read_study, report_folder
+    from cifar_tricks.evidence.study_results import read_study, report_folder
     from cifar_tricks.figures.pictures import write_pictures
     from cifar_tricks.figures.plot_tables import write_plot_tables
     from cifar_tricks.figures.write import write_figures

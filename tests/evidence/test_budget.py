@@ -10,18 +10,18 @@ from scipy import stats
 from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.evidence.budget import Budget, BudgetPoint, budget_csv, budgets
 from cifar_tricks.evidence.curves import read_curves
-from cifar_tricks.evidence.study import Study
+from cifar_tricks.evidence.study_results import StudyResults
 
 KEY, BASE = "model1-leaky_relu", "model1-baseline"
 
 
-def accuracy(study: Study, key: str, seed: int, step: int) -> float:
+def accuracy(study: StudyResults, key: str, seed: int, step: int) -> float:
     curves = read_curves(study.results[key])
     row = curves[(curves["seed"] == seed) & (curves["step"] == step)]
     return float(row[row["split"] == "validation"]["accuracy"].iloc[0])
 
 
-def of(study: Study, key: str = KEY) -> Budget:
+def of(study: StudyResults, key: str = KEY) -> Budget:
     return next(one for one in budgets(study) if one.result.key == key)
 
 

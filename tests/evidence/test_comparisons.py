@@ -18,13 +18,13 @@ from cifar_tricks.evidence.effects import pool, sensitivity_family, tricks_famil
 from cifar_tricks.evidence.factorials import factorials
 from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.sampling import near_duplicates, optimism, score_images
-from cifar_tricks.evidence.study import Study
+from cifar_tricks.evidence.study_results import StudyResults
 
 SEEDS = tuple(range(8))
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
+def study(tmp_path: Path) -> Iterator[StudyResults]:
     """Eight seeds: enough for four comparisons."""
     with make_study(
         tmp_path,
@@ -42,7 +42,7 @@ def accuracies(key: str) -> np.ndarray:
     return np.array(content[key]["test_accuracy"]["values"])
 
 
-def test_a_comparison_rests_on_equal_seeds(study: Study) -> None:
+def test_a_comparison_rests_on_equal_seeds(study: StudyResults) -> None:
     family = tricks_family(study, predictions())
     assert [effect.result.key for effect in family.effects] == [
         "model1-augment",
@@ -69,7 +69,7 @@ def test_a_comparison_rests_on_equal_seeds(study: Study) -> None:
     assert [effect.adjusted_p for effect in family.effects] == pytest.approx(expected)
 
 
-def test_mcnemar_counts_the_images_that_only_one_got_right(study: Study) -> None:
+def test_mcnemar_counts_the_images_that_only_one_got_right(study: StudyResults) -> None:
     effect = tricks_family(study, predictions()).effects[0]
     frame, only_ours, only_theirs = predictions(), 0, 0
     for seed in SEEDS:
@@ -81,7 +81,7 @@ def test_mcnemar_counts_the_images_that_only_one_got_right(study: Study) -> None
     assert (effect.mcnemar.only_ours, effect.mcnemar.only_theirs) == (only_ours, only_theirs)
 
 
-def test_claims_come_from_the_original(study: Study) -> None:
+def test_claims_come_from_the_original(study: StudyResults) -> None:
     tricks = tricks_family(study, predictions())
     settings = sensitivity_family(study, predictions())
     claims = {e.result.key: (e.claim, e.original) for e in (*tricks.effects, *settings.effects)}
@@ -128,7 +128,7 @@ def test_few_seeds_give_no_adjusted_p(tmp_path: Path) -> None:
     assert table["p_value"].isna().all() and table["difference_low"].notna().all()
 
 
-def test_factorial_finds_its_cells_by_recipe_and_names_what_is_missing(study: Study) -> None:
+def test_factorial_finds_its_cells_by_recipe_and_names_what_is_missing(study: StudyResults) -> None:
     first, second = factorials(study)
     assert {tuple(sorted(names)): result.key for names, result in first.cells.items()} == {
         (): "model1-baseline",
@@ -147,7 +147,7 @@ def test_factorial_finds_its_cells_by_recipe_and_names_what_is_missing(study: St
     assert second.holes == ("augment + leaky_relu: no variant has this recipe; add it to combine",)
 
 
-def test_the_tables_for_papers_hold_the_same_numbers(study: Study) -> None:
+def test_the_tables_for_papers_hold_the_same_numbers(study: StudyResults) -> None:
     families = tricks_family(study, predictions()), sensitivity_family(study, predictions())
     table = comparison_table(study, families)
     Path("table.csv").write_text(to_csv(table))
@@ -162,7 +162,7 @@ def test_the_tables_for_papers_hold_the_same_numbers(study: Study) -> None:
     assert f"${100 * row['difference']:+.2f}$" in latex and f"{row['p_holm']:.3f}" in latex
 
 
-def test_accuracy_without_near_duplicates_and_its_noise(study: Study) -> None:
+def test_accuracy_without_near_duplicates_and_its_noise(study: StudyResults) -> None:
     frame, result = predictions(), study.results["model1-augment"]
     score = score_images(frame, result)
     assert score is not None
@@ -176,7 +176,7 @@ def test_accuracy_without_near_duplicates_and_its_noise(study: Study) -> None:
     assert score.interval.low < score.accuracy < score.interval.high
 
 
-def test_optimism_is_over_all_small_nets(study: Study) -> None:
+def test_optimism_is_over_all_small_nets(study: StudyResults) -> None:
     results = [r for r in study.results.values() if r.variant.group != "transfer"]
     pooled = pool(predictions(), results)
     assert pooled.shape == (len(results) * len(SEEDS), len(predictions()))

@@ -19,7 +19,7 @@ from cifar_tricks.charts.vega_lite import trick_colours
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.predictions import read_predictions
-from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.evidence.study_results import StudyResults, read_study
 from cifar_tricks.figures.chart_files import light_theme, write_chart
 from cifar_tricks.figures.plot_tables import write_plot_tables
 from cifar_tricks.figures.write import (
@@ -38,7 +38,7 @@ HOLES = {("model1-augment", 1)}
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
+def study(tmp_path: Path) -> Iterator[StudyResults]:
     """Three seeds, one of them diverged, and a variant that is missing; its plot tables."""
     with make_study(tmp_path, diverged=HOLES, missing={"narrow-leaky_relu"}) as study:
         write_plot_tables(study, predictions(), FOLDER / "plots")
@@ -53,7 +53,7 @@ def read(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((FOLDER / "plots" / name).read_text())))
 
 
-def test_every_figure_is_there_says_something_and_is_shown(study: Study) -> None:
+def test_every_figure_is_there_says_something_and_is_shown(study: StudyResults) -> None:
     best = study.best
     assert best is not None
     names = [f"curves-{key}" for key in study.results]
@@ -111,7 +111,7 @@ def test_long_names_and_many_nets_find_room(tmp_path: Path) -> None:
                 assert right.getextrema() == (255, 255), name
 
 
-def test_the_page_and_the_files_show_the_same_charts(study: Study) -> None:
+def test_the_page_and_the_files_show_the_same_charts(study: StudyResults) -> None:
     evidence = Evidence(study=study, predictions=predictions())
     plan = plan_figures(evidence)
     (panels,) = plan["overview"]().rows
@@ -126,7 +126,7 @@ def test_a_chart_file_has_the_colours_of_the_light_theme() -> None:
     assert colours["paper"] == "#ffffff" and {f"trick{n}" for n in range(10)} < set(colours)
 
 
-def test_a_loss_that_runs_away_does_not_flatten_the_rest(study: Study) -> None:
+def test_a_loss_that_runs_away_does_not_flatten_the_rest(study: StudyResults) -> None:
     def limits() -> list[float | None]:
         (panels,) = curves_figure(study, study.results["narrow-baseline"]).rows
         scales = [panel["layer"][0]["encoding"]["y"]["scale"] for panel in panels]
@@ -143,7 +143,7 @@ def test_a_loss_that_runs_away_does_not_flatten_the_rest(study: Study) -> None:
     assert limits() == [LOSS_LIMIT, None]
 
 
-def test_validation_table_holds_means_and_ends_where_a_seed_does(study: Study) -> None:
+def test_validation_table_holds_means_and_ends_where_a_seed_does(study: StudyResults) -> None:
     rows = {(r["model"], r["trick"], float(r["epoch"])): r for r in read("validation.csv")}
     losses = []
     for seed in range(3):
@@ -161,7 +161,7 @@ def test_validation_table_holds_means_and_ends_where_a_seed_does(study: Study) -
     assert not any(key[:2] == ("narrow", "leaky_relu") for key in rows)
 
 
-def test_other_plot_tables(study: Study) -> None:
+def test_other_plot_tables(study: StudyResults) -> None:
     best = study.best
     assert best is not None
     assert list(read("curves_best.csv")[0]) == [
@@ -176,7 +176,7 @@ def test_other_plot_tables(study: Study) -> None:
     assert "model1-augment" not in variants and "model1-baseline" in variants
 
 
-def test_augmentation_is_told_by_the_recipe(study: Study) -> None:
+def test_augmentation_is_told_by_the_recipe(study: StudyResults) -> None:
     shown = {result.variant.trick for result in augmentation_results(study)}
     assert shown == {"baseline", "augment"}
 
@@ -218,7 +218,7 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
                 read_predictions(path)
 
 
-def test_mean_curve_by_step(study: Study) -> None:
+def test_mean_curve_by_step(study: StudyResults) -> None:
     result = study.results["model1-baseline"]
     curves = read_curves(result)
     means = mean_curve(curves, split="train", value="accuracy", seeds=(0, 1, 2), by="step")

@@ -15,7 +15,7 @@ from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.evaluation.score import Score, calibrate
 from cifar_tricks.evaluation.score_files import metrics, write_calibration, write_predictions
 from cifar_tricks.evidence.predictions import read_predictions
-from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.evidence.study_results import StudyResults, read_study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
@@ -73,7 +73,7 @@ def make_study(
     missing: Collection[str] = (),
     fewer: Mapping[str, int] = MappingProxyType({}),
     validations: Mapping[tuple[str, int], int] = MappingProxyType({}),
-) -> Iterator[Study]:
+) -> Iterator[StudyResults]:
     """Writes params.yaml, runs/ and reports/ into the folder and works in it.
 
     Args:

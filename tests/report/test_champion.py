@@ -15,7 +15,7 @@ from cifar_tricks.__main__ import run as command
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evaluation.classifier import load_classifier
-from cifar_tricks.evidence.study import read_study
+from cifar_tricks.evidence.study_results import read_study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.report.champion import write_champion
 from cifar_tricks.runs.folders import read_run

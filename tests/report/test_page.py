@@ -15,7 +15,7 @@ from cifar_tricks.charts.html import embed, html_table
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.evidence.effects import tricks_family
 from cifar_tricks.evidence.statistics import Interval
-from cifar_tricks.evidence.study import Study
+from cifar_tricks.evidence.study_results import StudyResults
 from cifar_tricks.report import speed
 from cifar_tricks.report.write import write_report
 
@@ -65,7 +65,7 @@ class Page(HTMLParser):
             self.rows[self.table][-1][-1] += data.strip()
 
 
-def build(study: Study) -> str:
+def build(study: StudyResults) -> str:
     write_report(study, predictions(), FOLDER)
     return (FOLDER / "index.html").read_text()
 
@@ -113,7 +113,7 @@ def test_the_overview_holds_the_numbers_of_the_analysis(page: str) -> None:
         dict(zip(Page(page).rows["t-overview"][0], row, strict=True))
         for row in Page(page).rows["t-overview"][1:]
     ]
-    from cifar_tricks.evidence.study import read_study
+    from cifar_tricks.evidence.study_results import read_study
     from cifar_tricks.parameters.load import load_params
 
     family = tricks_family(read_study(load_params()), predictions())

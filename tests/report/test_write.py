@@ -16,7 +16,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.predictions import class_accuracies, read_predictions
-from cifar_tricks.evidence.study import Study, read_study
+from cifar_tricks.evidence.study_results import StudyResults, read_study
 from cifar_tricks.figures.write import class_figure
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.report.markdown import code, escape, fenced, html, image, table
@@ -26,7 +26,7 @@ from cifar_tricks.runs.folders import read_run, run_folder, write_run
 FOLDER = Path("reports/small")
 
 
-def report(study: Study) -> str:
+def report(study: StudyResults) -> str:
     write_report(study, read_predictions(FOLDER / "predictions.csv.gz"), FOLDER)
     return (FOLDER / "report.md").read_text()
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.commands import ui
 from cifar_tricks.evidence.curves import mean_curve, read_curves
-from cifar_tricks.evidence.study import Study
+from cifar_tricks.evidence.study_results import StudyResults
 from cifar_tricks.tracking.track import track
 
 MILLISECONDS = 60_000  # a page takes a few seconds, more on a busy machine
@@ -30,7 +30,7 @@ TABLE, CURVES, VALUES = range(3)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyResults]:
     """Nine variants with three seeds, one of which diverged once, logged; the current folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 @pytest.fixture(scope="module")
-def links(study: Study) -> Iterator[dict[str, str]]:
+def links(study: StudyResults) -> Iterator[dict[str, str]]:
     """What ``make ui`` prints, by what the pages show; its server runs meanwhile."""
     port = str(ui.choose_port(""))
     process = subprocess.Popen(
@@ -94,7 +94,7 @@ def cells(page: Page, column: str) -> list[str]:
 
 
 def test_the_table_shows_every_variant_and_the_figures_that_matter_first(
-    study: Study, links: dict[str, str], page: Page
+    study: StudyResults, links: dict[str, str], page: Page
 ) -> None:
     page.goto([*links.values()][TABLE])
     expect(page.locator(".ag-cell[col-id='duration']")).to_have_count(len(study.results))
@@ -137,7 +137,9 @@ CURVES_DRAWN = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot
     .map(trace => [trace.metricKey, trace.name, [...trace.x], [...trace.y]])"""
 
 
-def test_both_curves_are_in_every_chart(study: Study, links: dict[str, str], page: Page) -> None:
+def test_both_curves_are_in_every_chart(
+    study: StudyResults, links: dict[str, str], page: Page
+) -> None:
     page.goto([*links.values()][CURVES])
     # A chart is drawn when it comes into view.
     page.set_viewport_size({"width": 1600, "height": 1600})
@@ -168,7 +170,7 @@ LINE = """name => {
 
 
 def test_two_runs_are_compared_value_by_value(
-    study: Study, links: dict[str, str], page: Page
+    study: StudyResults, links: dict[str, str], page: Page
 ) -> None:
     page.goto([*links.values()][VALUES])
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment").first).to_be_visible()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cifar_tricks.charts.vega_lite import Spec, make_spec
 from cifar_tricks.evidence.curves import mean_curve
-from cifar_tricks.evidence.study import Result
+from cifar_tricks.evidence.study_results import Result
 
 HEIGHT = 380
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")

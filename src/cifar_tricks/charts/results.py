@@ -11,7 +11,7 @@ from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.statistics import Interval, summarise
-from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.evidence.verdicts import direction
 from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.training.recipe import CLASS_NAMES
@@ -76,7 +76,7 @@ def factorial_chart(factorial: Factorial) -> Spec | None:
     )
 
 
-def sensitivity_chart(study: Study, family: Family) -> Spec | None:
+def sensitivity_chart(study: StudyResults, family: Family) -> Spec | None:
     """The settings of task 3a against the baselines; None where there are none."""
     if not family.effects:
         return None
@@ -107,7 +107,9 @@ def confusion_chart(evidence: Evidence, best: Result) -> Spec:
     return heat_map(cells, CLASS_NAMES, title=title)
 
 
-def effect_rows(study: Study, effects: Sequence[Effect], labels: Sequence[str]) -> list[ChartRow]:
+def effect_rows(
+    study: StudyResults, effects: Sequence[Effect], labels: Sequence[str]
+) -> list[ChartRow]:
     """A line per comparison."""
     return [
         ChartRow(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.statistics import summarise
-from cifar_tricks.evidence.study import DIVERGED, Result, Study
+from cifar_tricks.evidence.study_results import DIVERGED, Result, StudyResults
 from cifar_tricks.runs.run import Run
 
 LEAST_PAIRS = 3
@@ -69,7 +69,7 @@ class Budget:
         return next((pair for pair in pairwise(told) if pair[0].sign != pair[1].sign), None)
 
 
-def budgets(study: Study) -> list[Budget]:
+def budgets(study: StudyResults) -> list[Budget]:
     """Every trick on every net, in the order of params.yaml.
 
     Raises:
@@ -92,7 +92,9 @@ def _accuracies(result: Result) -> pd.DataFrame:
     return finite.pivot_table(index="step", columns="seed", values="accuracy", aggfunc="last")
 
 
-def _budget(study: Study, result: Result, ours: pd.DataFrame, theirs: pd.DataFrame) -> Budget:
+def _budget(
+    study: StudyResults, result: Result, ours: pd.DataFrame, theirs: pd.DataFrame
+) -> Budget:
     runs = [one.run for one in (result, study.baseline(result)) if one.run]
     pairs = [seed for seed in study.pairs(result) if all(seed in run.seeds for run in runs)]
     if len(runs) < 2 or len(pairs) < LEAST_PAIRS:

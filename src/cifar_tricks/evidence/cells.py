@@ -17,7 +17,7 @@ from cifar_tricks.base.notation import FRACTIONS, NOTHING, Notation
 from cifar_tricks.evidence.factorials import Contrast
 from cifar_tricks.evidence.sampling import SampledAccuracy
 from cifar_tricks.evidence.statistics import Interval
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 
 SAID = {"better": "better", "worse": "worse", "little": "little effect"}
 number, signed_number, p_value = FRACTIONS.number, FRACTIONS.signed, FRACTIONS.p_value
@@ -152,13 +152,13 @@ def mean_epochs(result: Result) -> list[str]:
     return [f"{count / result.run.steps_per_epoch:.1f}" for count in steps]
 
 
-def setting(study: Study, result: Result) -> str:
+def setting(study: StudyResults, result: Result) -> str:
     """What an entry of ``sensitivity`` changes, e.g. "batch_size 32"."""
     entry = study.params.sensitivity[result.variant.trick]
     return ", ".join(_change(name, value) for name, value in {**entry.net, **entry.train}.items())
 
 
-def describe(study: Study, result: Result) -> str:
+def describe(study: StudyResults, result: Result) -> str:
     """What a stack of tricks consists of, e.g. "augment, leaky_relu (negative_slope 0.2)"."""
     stacks = {"improve": study.params.improve, "combine": study.params.combine}
     stack = stacks[result.variant.group][result.variant.trick]

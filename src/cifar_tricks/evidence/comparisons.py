@@ -13,7 +13,7 @@ from cifar_tricks.base.notation import POINTS
 from cifar_tricks.evidence.cells import comparison_cells
 from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.statistics import summarise
-from cifar_tricks.evidence.study import Study
+from cifar_tricks.evidence.study_results import StudyResults
 
 COLUMNS = (
     "key",
@@ -41,7 +41,7 @@ COLUMNS = (
 )
 
 
-def comparison_table(study: Study, families: Iterable[Family]) -> pd.DataFrame:
+def comparison_table(study: StudyResults, families: Iterable[Family]) -> pd.DataFrame:
     """Every comparison with its evidence, columns COLUMNS.
 
     Accuracies and differences are fractions, the interval is that of 95%. Empty: what does not
@@ -52,7 +52,7 @@ def comparison_table(study: Study, families: Iterable[Family]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def comparison_row(study: Study, effect: Effect) -> dict[str, Any]:
+def comparison_row(study: StudyResults, effect: Effect) -> dict[str, Any]:
     """One comparison, by the names of COLUMNS; None where there is nothing."""
     result, comparison, mcnemar = effect.result, effect.comparison, effect.mcnemar
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {

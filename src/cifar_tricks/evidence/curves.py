@@ -6,7 +6,7 @@ import io
 
 import pandas as pd
 
-from cifar_tricks.evidence.study import Result
+from cifar_tricks.evidence.study_results import Result
 from cifar_tricks.runs.folders import HISTORY_COLUMNS, read_history
 
 

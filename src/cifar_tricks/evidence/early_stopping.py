@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from cifar_tricks.evidence.statistics import CONFIDENCE, Interval
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.parameters.protocol import protocol
 
 # Two seeds of a variant always lie on a line.
@@ -37,7 +37,7 @@ class EpochRegression:
     slope: float
 
 
-def regress_on_epoch(study: Study) -> EpochRegression | None:
+def regress_on_epoch(study: StudyResults) -> EpochRegression | None:
     """Over all variants that early stopping ends, that have a result and enough seeds; None where
     these are too few to say anything."""
     rule = protocol(study.params).early_stop_count

@@ -16,7 +16,7 @@ from cifar_tricks.evidence.answers import McNemar, mcnemar
 from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.sample_size import pairs_needed, pairs_to_resolve, smallest_p
 from cifar_tricks.evidence.statistics import Comparison, adjust, compare
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.evidence.verdicts import (
     LEAST_PAIRS,
     NOT_RESOLVED,
@@ -119,18 +119,18 @@ class Family:
         return next((effect for effect in self.effects if effect.result.key == key), None)
 
 
-def tricks_family(study: Study, predictions: pd.DataFrame) -> Family:
+def tricks_family(study: StudyResults, predictions: pd.DataFrame) -> Family:
     """Every trick on every net against its baseline."""
     tricks = [result for result in study.group("tricks") if result.variant.trick != "baseline"]
     return _family(study, tricks, predictions)
 
 
-def sensitivity_family(study: Study, predictions: pd.DataFrame) -> Family:
+def sensitivity_family(study: StudyResults, predictions: pd.DataFrame) -> Family:
     """The other settings of the original's task 3a against the baselines."""
     return _family(study, study.group("sensitivity"), predictions)
 
 
-def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
+def _family(study: StudyResults, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
     comparisons = [_compare(study, result) for result in results]
     pairs = max((c.summary.n for c in comparisons if c), default=0)
     resolvable = bool(results) and pairs >= pairs_needed(len(results))
@@ -144,13 +144,13 @@ def _family(study: Study, results: Sequence[Result], predictions: pd.DataFrame) 
     return Family(effects=tuple(effects))
 
 
-def _compare(study: Study, result: Result) -> Comparison | None:
+def _compare(study: StudyResults, result: Result) -> Comparison | None:
     differences = study.differences(result)
     return compare(differences) if differences else None
 
 
 def _effect(
-    study: Study,
+    study: StudyResults,
     result: Result,
     comparison: Comparison | None,
     adjusted_p: float | None,
@@ -185,7 +185,7 @@ def _claim(result: Result, original: float | None) -> Claim | None:
     return "little" if result.said == "little" else "worse"
 
 
-def _mcnemar(study: Study, result: Result, predictions: pd.DataFrame) -> McNemar | None:
+def _mcnemar(study: StudyResults, result: Result, predictions: pd.DataFrame) -> McNemar | None:
     pair, seeds = (result, study.baseline(result)), study.pairs(result)
     ours, theirs = (right_answers(predictions, one, seeds) for one in pair)
     if ours.shape != theirs.shape or not ours.size:

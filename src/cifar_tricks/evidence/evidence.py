@@ -22,7 +22,7 @@ from cifar_tricks.evidence.sampling import (
     optimism,
     score_images,
 )
-from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 
@@ -35,7 +35,7 @@ class Evidence:
         predictions: of the test images.
     """
 
-    study: Study
+    study: StudyResults
     predictions: pd.DataFrame
 
     @cached_property

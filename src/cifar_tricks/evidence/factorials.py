@@ -13,7 +13,7 @@ import numpy as np
 
 from cifar_tricks.evidence.sample_size import pairs_needed
 from cifar_tricks.evidence.statistics import Comparison, compare, holm
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.tricks import load_trick
 
 
@@ -59,7 +59,7 @@ class Factorial:
         return pairs_needed(2 ** len(self.tricks) - 1)
 
 
-def factorials(study: Study) -> list[Factorial]:
+def factorials(study: StudyResults) -> list[Factorial]:
     """The experiments that ``factorial`` of params.yaml names.
 
     A cell is the variant, of whatever group, with the same recipe as the baseline of the net with
@@ -68,7 +68,7 @@ def factorials(study: Study) -> list[Factorial]:
     return [_factorial(study, model, names) for model, names in study.params.factorial.items()]
 
 
-def _factorial(study: Study, model: str, tricks: tuple[str, ...]) -> Factorial:
+def _factorial(study: StudyResults, model: str, tricks: tuple[str, ...]) -> Factorial:
     cells, holes = {}, []
     for size in range(len(tricks) + 1):
         for names in combinations(tricks, size):
@@ -94,7 +94,7 @@ def _factorial(study: Study, model: str, tricks: tuple[str, ...]) -> Factorial:
     )
 
 
-def _find(study: Study, model: str, names: tuple[str, ...]) -> Result | None:
+def _find(study: StudyResults, model: str, names: tuple[str, ...]) -> Result | None:
     """The variant that trains the net with exactly these tricks."""
     recipe = study.results[f"{model}-baseline"].variant.recipe
     for name in names:

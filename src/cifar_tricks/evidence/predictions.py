@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.evidence.study import Result
+from cifar_tricks.evidence.study_results import Result
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 

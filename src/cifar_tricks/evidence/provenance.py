@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.runs.run import Origin
 
 # Groups whose variants differ in what they cost.
@@ -50,7 +50,7 @@ class Provenance:
     command: str
 
 
-def provenance(study: Study) -> Provenance:
+def provenance(study: StudyResults) -> Provenance:
     """What the study's runs say of themselves."""
     runs = [result.run for result in study.results.values() if result.run]
     origins = [origin for run in runs for origin in run.origins]
@@ -71,7 +71,7 @@ def _device(origin: Origin) -> str:
     return f"{origin.device} ({origin.device_name})"
 
 
-def _costs(study: Study) -> list[Cost]:
+def _costs(study: StudyResults) -> list[Cost]:
     """By group, net and device, of the seeds that came from ``records``."""
     spent: dict[tuple[str, ...], list[float]] = {}
     examples: dict[tuple[str, ...], Result] = {}

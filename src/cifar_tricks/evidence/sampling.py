@@ -14,7 +14,7 @@ from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.effects import pool
 from cifar_tricks.evidence.predictions import right_answers
 from cifar_tricks.evidence.statistics import Interval
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 
 NEAR_DUPLICATES = Path(__file__).with_name("near_duplicates.json")
 
@@ -64,7 +64,7 @@ def score_images(predictions: pd.DataFrame, result: Result) -> SampledAccuracy |
     )
 
 
-def optimism(study: Study, predictions: pd.DataFrame) -> Optimism | None:
+def optimism(study: StudyResults, predictions: pd.DataFrame) -> Optimism | None:
     """What choosing the best of all small nets on test images would promise too much; None where
     there are fewer than two nets."""
     small = [result for result in study.results.values() if result.variant.backbone is None]

@@ -14,7 +14,7 @@ from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.data.photo_source import PHOTO_FILE, describe_photo
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.figures.activations import view_example, view_photo
 from cifar_tricks.figures.draw_activations import plan_pictures
 from cifar_tricks.figures.grad_cam import attribute
@@ -30,7 +30,7 @@ from cifar_tricks.training.normalisation import Normalisation
 CPU = torch.device("cpu")
 
 
-def write_pictures(study: Study, folder: Path) -> None:
+def write_pictures(study: StudyResults, folder: Path) -> None:
     """Draws what the first and last convolutions see, and where the best net looks.
 
     A picture of a net whose weights are not here is kept where there is one of the same weights.

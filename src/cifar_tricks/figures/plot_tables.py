@@ -9,13 +9,13 @@ import pandas as pd
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.predictions import predicted_classes
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
 
 
-def write_plot_tables(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+def write_plot_tables(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes the table of every plot; each file is there even where it has no rows.
 
     ``validation.csv`` has a row per epoch, net and trick instead of a column per trick, so that
@@ -37,7 +37,7 @@ def write_curves(result: Result, path: Path) -> None:
     _write(_curves(result), path)
 
 
-def _validation(study: Study) -> pd.DataFrame:
+def _validation(study: StudyResults) -> pd.DataFrame:
     columns = ["epoch", "model", "trick", *VALUES]
     tables = [pd.DataFrame(columns=columns)]
     for result in study.group("tricks"):
@@ -60,7 +60,7 @@ def _means(result: Result, split: str) -> pd.DataFrame:
     return pd.DataFrame(means).rename_axis("epoch").reset_index()
 
 
-def _test_accuracies(study: Study) -> pd.DataFrame:
+def _test_accuracies(study: StudyResults) -> pd.DataFrame:
     rows = [
         (result.key, result.variant.model, result.variant.trick, result.mean("test_accuracy"))
         for result in study.results.values()

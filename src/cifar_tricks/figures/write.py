@@ -16,7 +16,7 @@ from cifar_tricks.charts.results import confusion_chart, effect_charts, ladder_c
 from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, trick_colours
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.figures.chart_files import Chart, Key, write_chart
 from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.training.recipe import NUM_CLASSES
@@ -32,7 +32,7 @@ ORIGINAL = Key(label="original report, one run", shape="diamond", hollow=True)
 SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
 
 
-def write_figures(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+def write_figures(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes every figure that there are results for.
 
     Args:
@@ -71,7 +71,7 @@ def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
     return plan
 
 
-def curves_figure(study: Study, result: Result) -> Chart:
+def curves_figure(study: StudyResults, result: Result) -> Chart:
     """Loss and accuracy side by side, training and validation: every seed thin, their mean bold,
     the kept weights marked."""
     variant = result.variant
@@ -90,7 +90,7 @@ def curves_figure(study: Study, result: Result) -> Chart:
     )
 
 
-def augmentation_figure(study: Study) -> Chart:
+def augmentation_figure(study: StudyResults) -> Chart:
     """Validation curves with and without augmentation, a row per net.
 
     The horizontal axis counts training steps, each of one batch. A doubled training set has twice
@@ -115,7 +115,7 @@ def augmentation_figure(study: Study) -> Chart:
     return Chart(title=title, rows=rows, keys=[[*keys, *([SEEDS] if many else []), KEPT]])
 
 
-def augmentation_results(study: Study) -> list[Result]:
+def augmentation_results(study: StudyResults) -> list[Result]:
     """The baselines, and the tricks that change the training images."""
     return [
         result
@@ -134,7 +134,10 @@ def overview_figure(evidence: Evidence) -> Chart:
         Key(label="significantly worse", colour="var(--worse)"),
         Key(label="not resolved", colour="var(--unclear)"),
     )
-    keys = [_interval_keys(evidence.study), *([tones] if evidence.tricks.resolvable else [])]
+    keys = [
+        _interval_keys(evidence.study),
+        *([tones] if evidence.tricks.resolvable else []),
+    ]
     title = "Test accuracy: difference from the baseline of the same net"
     rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
     return Chart(title=title, rows=rows, keys=keys)
@@ -186,7 +189,7 @@ def _panels(
     return panels
 
 
-def _interval_keys(study: Study) -> tuple[Key, ...]:
+def _interval_keys(study: StudyResults) -> tuple[Key, ...]:
     original = (ORIGINAL,) * follows_original(study.params)
     if study.most_seeds == 1:
         return Key(label="one run"), *original

@@ -18,7 +18,7 @@ from cifar_tricks.evaluation.classifier import CARD, DESCRIPTION, WEIGHTS
 from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.predictions import class_accuracies
 from cifar_tricks.evidence.statistics import summarise
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.parameters.protocol import is_small, protocol
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
@@ -26,7 +26,7 @@ from cifar_tricks.runs.run import Run
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 
-def write_champion(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+def write_champion(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``model.safetensors``, ``model.json`` and ``card.md``.
 
     Where nothing has a result, or none of the best net's weights are here, they say so: empty

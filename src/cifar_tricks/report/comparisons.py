@@ -15,7 +15,7 @@ from cifar_tricks.evidence.comparisons import comparison_row
 from cifar_tricks.evidence.effects import Effect
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.report.tables import emphasise, spread, with_spread
@@ -73,7 +73,7 @@ def sampling_table(evidence: Evidence) -> Markdown:
     return table(header, rows, "lr")
 
 
-def _cells(study: Study, effect: Effect) -> Cells:
+def _cells(study: StudyResults, effect: Effect) -> Cells:
     return comparison_cells(comparison_row(study, effect))
 
 

@@ -16,7 +16,7 @@ from cifar_tricks.evidence.cells import (
 )
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.provenance import SINGLE
-from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.training.backbones import BACKBONES
 
@@ -39,7 +39,7 @@ def emphasise(text: str, value: float | None) -> str:
     return bold(text) if value is not None and value > 0 else text
 
 
-def _ours(study: Study, result: Result) -> list[str]:
+def _ours(study: StudyResults, result: Result) -> list[str]:
     """Two cells: the accuracy, or what is wrong with the variant, and the difference."""
     if result.flaw:
         return [italic(result.flaw), NOTHING]
@@ -51,7 +51,7 @@ def _ours(study: Study, result: Result) -> list[str]:
     return [values, emphasise(spread(differences, signed=True), mean)]
 
 
-def reference_table(study: Study) -> Markdown:
+def reference_table(study: StudyResults) -> Markdown:
     """Task 2: the reference net's accuracies beside the original's."""
     (result,) = study.group("reference")
     rows = [
@@ -68,7 +68,7 @@ def reference_table(study: Study) -> Markdown:
     return table(["", "ours", "original"], rows, "lr")
 
 
-def transfer_table(study: Study, result: Result) -> Markdown:
+def transfer_table(study: StudyResults, result: Result) -> Markdown:
     """Task 4a: the accuracies of the net from ImageNet beside the original's ResNet-18."""
     original = original_result("transfer-resnet18") or {}
     rows = [
@@ -86,7 +86,7 @@ def transfer_table(study: Study, result: Result) -> Markdown:
     return table(["", title, "original: ResNet-18"], rows, "lr")
 
 
-def stack_table(study: Study, group: str) -> Markdown:
+def stack_table(study: StudyResults, group: str) -> Markdown:
     """The variants of ``improve`` or ``combine``: what they change and how far they come."""
     header = ["step", "net", "what it trains with", "n", "test accuracy", "from the baseline"]
     rows = []
@@ -113,7 +113,7 @@ def class_table(evidence: Evidence) -> Markdown:
     return table(["class", *columns], rows, "lr")
 
 
-def details_table(study: Study) -> Markdown:
+def details_table(study: StudyResults) -> Markdown:
     """Every variant with all its figures; below ours, in the same cell, the original's."""
     header = ["variant", "parameters", "n", "training", "epochs", "kept at", "train loss", "train"]
     header += ["validation", "test"]

@@ -23,7 +23,7 @@ from cifar_tricks.evidence.budget import budget_csv
 from cifar_tricks.evidence.cells import describe
 from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import GOAL, MISSING, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, MISSING, Result, StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
 from cifar_tricks.report import comparisons, exercises, tables
 from cifar_tricks.report.markdown import Markdown, code, escape, image, render
@@ -58,7 +58,7 @@ IDENTITY = ("key", "group", "model", "trick", "seed", "status")
 RESULT_SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_accuracy")
 
 
-def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
+def write_report(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``index.html``, ``report.md``, ``summary.json``, ``results.csv`` (a row per run),
     ``budget.csv`` (the effects along the training), ``comparisons.csv`` (a row per comparison with
     a baseline) and ``comparisons.tex``.
@@ -80,7 +80,7 @@ def write_report(study: Study, predictions: pd.DataFrame, folder: Path) -> None:
     write_atomically(folder / "results.csv", _results(study).encode())
 
 
-def summary(study: Study) -> dict[str, int | float]:
+def summary(study: StudyResults) -> dict[str, int | float]:
     """The few numbers for ``dvc metrics show``: test accuracies, means over seeds; what has no
     result is left out."""
     best = study.best
@@ -150,7 +150,7 @@ def _entry(name: str, fields: dict[str, object]) -> Markdown:
     return Markdown(f"{code(name)}: {', '.join(parts)}")
 
 
-def _results(study: Study) -> str:
+def _results(study: StudyResults) -> str:
     """A row per variant and seed; empty cells where there is no number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -10,7 +10,7 @@ import pandas as pd
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evidence.cells import number, sampling_cells
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import Result
+from cifar_tricks.evidence.study_results import Result
 from cifar_tricks.report.page.comparisons import TableRow, link
 from cifar_tricks.training.recipe import CLASS_NAMES
 

@@ -19,7 +19,7 @@ from cifar_tricks.evidence.comparisons import comparison_row
 from cifar_tricks.evidence.effects import Effect
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
-from cifar_tricks.evidence.study import Result, Study
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.evidence.verdicts import VERDICTS
 from cifar_tricks.parameters.protocol import follows_original
 
@@ -112,7 +112,7 @@ def accuracy_cells(result: Result) -> TableRow:
     return {"n": str(len(values)), "test accuracy": mean_and_spread(values)}
 
 
-def _compared(study: Study, effect: Effect) -> TableRow:
+def _compared(study: StudyResults, effect: Effect) -> TableRow:
     cells = comparison_cells(comparison_row(study, effect))
     verdict = Markup('<span class="verdict {}">{}</span>')
     shown = verdict.format(effect.verdict.replace(" ", "-"), cells.verdict)

@@ -16,7 +16,7 @@ from cifar_tricks.evidence.cells import (
 )
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.statistics import summarise
-from cifar_tricks.evidence.study import GOAL, Result, Study
+from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.report.page.comparisons import TableRow, accuracy_cells, link
 
 
@@ -41,7 +41,7 @@ def ladder_rows(evidence: Evidence) -> list[TableRow]:
     return rows
 
 
-def stack_rows(study: Study) -> list[TableRow]:
+def stack_rows(study: StudyResults) -> list[TableRow]:
     """The entries of ``combine`` beside the baseline of their net; no family of tests has them."""
     rows = []
     for result in study.group("combine"):

@@ -26,7 +26,7 @@ from cifar_tricks.charts.vega_lite import (
 from cifar_tricks.evaluation.original import original_notes
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
-from cifar_tricks.evidence.study import GOAL, Study
+from cifar_tricks.evidence.study_results import GOAL, StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
 from cifar_tricks.report.page import classes, comparisons, steps
 from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, prose
@@ -98,7 +98,7 @@ def _tables(evidence: Evidence) -> dict[str, list[comparisons.TableRow]]:
     }
 
 
-def _curves(study: Study) -> dict[str, Any]:
+def _curves(study: StudyResults) -> dict[str, Any]:
     """The points of all tricks' curves, the net that is shown first, and the colours.
 
     The horizontal axis counts steps in epochs of the plain training split: with copies an epoch has
@@ -138,7 +138,7 @@ def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
     return {name: chart for name, chart in charts.items() if chart is not None}
 
 
-def _params_text(study: Study) -> str:
+def _params_text(study: StudyResults) -> str:
     """The parameters that made the page, as JSON."""
     shown = study.params.model_dump(mode="json")
     size = study.params.scales[study.params.scale].model_dump(mode="json", exclude_none=True)

@@ -98,7 +98,7 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class StudyResults:
     """All results at the chosen scale, by key, in the order of params.yaml."""
 
     params: Params
@@ -175,7 +175,7 @@ def report_folder(params: Params) -> Path:
     return Path("reports") / params.scale
 
 
-def read_study(params: Params) -> Study:
+def read_study(params: Params) -> StudyResults:
     """Reads ``metrics.json`` and every variant's ``run.json``.
 
     Raises:
@@ -196,7 +196,7 @@ def read_study(params: Params) -> Study:
     check_complete(params.scale, planned)
     results = {key: _read_result(params, known[key], measured.get(key, {})) for key in known}
     check_data({key: result.run for key, result in results.items() if result.run is not None})
-    return Study(params=params, results=results)
+    return StudyResults(params=params, results=results)
 
 
 def _read_result(params: Params, variant: Variant, measured: dict[str, Any]) -> Result:
