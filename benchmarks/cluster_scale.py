@@ -26,8 +26,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from cifar_tricks.commands.jobs import BYTES_PER_JOB, seconds
 from cifar_tricks.commands.processes import Commands
+from cifar_tricks.commands.scheduling import BYTES_PER_JOB, seconds
 from cifar_tricks.commands.share import RECORD as MODULE
 from cifar_tricks.commands.share import planned
 from cifar_tricks.engines import ray_cluster

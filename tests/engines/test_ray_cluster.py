@@ -16,8 +16,9 @@ import psutil
 import pytest
 from helpers.cluster import daemon, end_tree, free_port, wait_until
 from helpers.cluster_study import KEYS, ClusterStudy, begun, local_records, states, trainings
-from helpers.dvc_repository import PARAMS, Repository
+from helpers.dvc_repository import Repository
 from helpers.project import ROOT
+from helpers.tiny_params import PIPELINE
 
 from cifar_tricks.commands.reproduce_check import output_hashes
 from cifar_tricks.runs.seed import finished_result
@@ -25,7 +26,7 @@ from cifar_tricks.runs.seed import finished_result
 pytestmark = pytest.mark.cluster
 HEAD, OTHER = "127.0.0.2", "127.0.0.3"
 # Six trainings: the reference, two nets with and without a trick, transfer learning.
-FEWER = re.sub(r"(\n(?:improve|combine|sensitivity):)\n  .*", r"\1 {}", PARAMS)
+FEWER = re.sub(r"(\n(?:improve|combine|sensitivity):)\n  .*", r"\1 {}", PIPELINE)
 FEWER = re.sub(r"\n  leaky_relu: .*", "", FEWER)
 
 
