@@ -99,13 +99,15 @@ MISTAKES = PROGRAM.replace(
     "sys.exit(gpu.main(sys.argv[1:]))",
     """
 import contextlib, io, json
+found = []
 for arguments in json.loads(sys.argv[1]):
     with contextlib.redirect_stderr(io.StringIO()) as told:
         try:
             code = gpu.main(arguments)
         except SystemExit as ended:
             code = ended.code
-    print(json.dumps([code, told.getvalue()]))
+    found.append([code, told.getvalue()])
+print(json.dumps(found))
 """,
 )
 
@@ -131,8 +133,8 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
     given = json.dumps([[*common, *arguments] for arguments, _ in mistakes])
     done = gpu(given, program=MISTAKES)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    for line, (arguments, message) in zip(done.stdout.splitlines(), mistakes, strict=True):
-        code, told = json.loads(line)
+    found = json.loads(done.stdout.splitlines()[-1])
+    for (code, told), (arguments, message) in zip(found, mistakes, strict=True):
         assert code == 2, (arguments, told)
         assert told.startswith("error: ") and message in told
         assert len(told.splitlines()) == 1
