@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.base.files import write_atomically
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.evidence.study_results import report_folder
-    from cifar_tricks.exercises import FIGURE, FILE
+    from cifar_tricks.exercises.solutions import FIGURE, FILE
     from cifar_tricks.exercises.solve import solve_all
     from cifar_tricks.figures.shift import HEIGHT, draw_shift
     from cifar_tricks.figures.style import save_figure

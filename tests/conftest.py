@@ -38,7 +38,8 @@ LONGEST = (
 # `python` and `dvc` in the commands that tests start are those of this environment, and a make that
 # a test starts is not that of `make test`.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+# What they start keeps its bytecode: to compile the package anew takes each start half a second.
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
 
 

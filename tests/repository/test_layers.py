@@ -1,7 +1,10 @@
 """Which package may import which, and which code each stage of dvc.yaml names."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +156,13 @@ def test_only_two_stages_can_reach_the_test_images() -> None:
         reads = stage in ("evaluate", "experiment")
         assert (reader in reached(script_of(stage), set())) == reads, stage
         assert (file in STAGES[stage].get("do", STAGES[stage])["deps"]) == reads, stage
+
+
+def test_the_report_is_written_without_pytorch() -> None:
+    """Which takes a second to import."""
+    program = "import sys, report, cifar_tricks.report.write; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/src{os.pathsep}{ROOT}/stages"}
+    assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 0
 
 
 def test_what_recipes_call_is_named_by_the_stages_that_train_it() -> None:

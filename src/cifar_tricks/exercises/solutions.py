@@ -14,6 +14,10 @@ from cifar_tricks.exercises.net_layers import Layer, net_layers
 from cifar_tricks.training.arithmetic import kernel_sizes, output_size, same_padding
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
 
+# In reports/<scale>. Here, since who reads them has no need of PyTorch.
+FILE = "exercises.json"
+FIGURE = "exercises/shift.png"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:

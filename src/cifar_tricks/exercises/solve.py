@@ -14,10 +14,10 @@ from typing import Any
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evaluation.original import ORIGINAL_BEST
-from cifar_tricks.exercises import FILE
 from cifar_tricks.exercises.net_layers import describe_net
 from cifar_tricks.exercises.shift_experiment import LAYERS, MAX, NET, NONE, measure_shifts
 from cifar_tricks.exercises.solutions import (
+    FILE,
     Exercise,
     solve_convolution,
     solve_kernel,

@@ -9,7 +9,7 @@ from typing import Any
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.notation import NOTHING
-from cifar_tricks.exercises import FIGURE, FILE
+from cifar_tricks.exercises.solutions import FIGURE, FILE
 from cifar_tricks.report.markdown import Markdown, bold, image, table
 
 
