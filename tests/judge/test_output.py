@@ -76,6 +76,11 @@ def test_of_many_variants_the_chart_draws_some_and_the_table_has_all(judged: Jud
     page = Path("page.html").read_text()
     assert "The 200 variants with the least p; 59 more are in the table." in page
     assert page.partition("</table>")[0].count("<tr>") == 1 + 259
+    rows = [[net, *row] for net in range(30) for row in runs(("baseline", "adam"), seeds=3)]
+    options = ("--within", "net", "--value", "accuracy", "--html", "page.html")
+    assert judged(table(rows, ("net", "variant", "seed", "accuracy")), *options)[0] == 0
+    page = Path("page.html").read_text()
+    assert "10 more such charts are left out" in page and page.count("data-chart=") == 20
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,24 +35,12 @@ def judge_runs(
         UserError: there is nothing to compare.
     """
     sides = dict(_sides(runs))
-    bases = {block: side for (block, name), side in sides.items() if name == baseline}
-    if not bases:
-        names = [printable(name) for _, name in sides]
-        raise UserError(
-            f"--baseline {printable(baseline)}: no runs; {choose_from(baseline, names)}"
-        )
+    bases = _bases(sides, baseline, runs.source.name)
     rows = [
         _compare(Judged(block=block, variant=name, ours=side, base=bases.get(block)))
         for (block, name), side in sides.items()
         if name != baseline
     ]
-    if not rows:
-        raise UserError(f"{runs.source.name}: {printable(baseline)} is the only variant")
-    if all(side.flaw for side in bases.values()):
-        flaw = next(side.flaw for side in bases.values())
-        raise UserError(
-            f"{runs.source.name}: {printable(baseline)} {flaw}: nothing to compare with"
-        )
     p_found, methods = p_values(rows)
     resolvable = "t" in methods or min(row.least_p for row in rows) * len(rows) <= ALPHA
     adjusted = adjust(p_found) if resolvable else [None] * len(rows)
@@ -63,6 +51,22 @@ def judge_runs(
     return Judgement(
         rows=_with_numbers(judged), bases=bases, resolvable=resolvable, methods=frozenset(methods)
     )
+
+
+def _bases(sides: Mapping[tuple[str, str], Side], baseline: str, source: str) -> dict[str, Side]:
+    """The baseline of each block; one at least has no flaw, and something to compare with."""
+    bases = {block: side for (block, name), side in sides.items() if name == baseline}
+    shown = printable(baseline)
+    if not bases:
+        names = [printable(name) for _, name in sides]
+        raise UserError(f"--baseline {shown}: no runs; {choose_from(baseline, names)}")
+    if len(bases) == len(sides):
+        raise UserError(f"{source}: {shown} is the only variant")
+    if all(side.flaw for side in bases.values()):
+        raise UserError(
+            f"{source}: {shown} {next(iter(bases.values())).flaw}: nothing to compare with"
+        )
+    return bases
 
 
 def _sides(runs: Runs) -> Iterator[tuple[tuple[str, str], Side]]:

@@ -99,6 +99,13 @@ class Judgement:
     resolvable: bool
     methods: frozenset[str]
 
+    def by_block(self) -> dict[str, list[Judged]]:
+        """The rows of each block, in the order of the table; of some perhaps none."""
+        found: dict[str, list[Judged]] = {block: [] for block in self.bases}
+        for row in self.rows:
+            found.setdefault(row.block, []).append(row)
+        return found
+
     def needed(self, *, paired: bool) -> int:
         """The least number of pairs, or runs on each side, at which a p-value can be small."""
         return (pairs_needed if paired else runs_needed)(len(self.rows))

@@ -26,7 +26,7 @@ from cifar_tricks.judge.text import (
 )
 
 TEMPLATES = Path(__file__).with_name("templates")
-MOST_DRAWN = 200  # variants of a chart
+MOST_DRAWN, MOST_CHARTS = 200, 20  # variants of a chart, and charts
 MOST_NAMED = 12  # in a sentence
 TONES = {"better": "better", "worse": "worse"}
 VERDICTS = ("better", "worse", NO_LARGER, "not resolved")
@@ -36,11 +36,9 @@ NUMBERS = ("n", "mean ± sd", "difference", "95% interval", "p (Holm)", "needs")
 def to_html(runs: Runs, judgement: Judgement, question: Question) -> str:
     """The page: an interval chart for each block, the table, and how it was judged."""
     notation, within = notation_of(judgement), printable(runs.names.within)
-    baseline, blocks = printable(question.baseline), dict.fromkeys(r.block for r in judgement.rows)
-    rows = {block: [row for row in judgement.rows if row.block == block] for block in blocks}
-    drawn = [_least_p(some) for some in rows.values()]
-    what = printable(question.value) or "value"
-    named = [f"{within} = {printable(block)}" if within else "" for block in blocks]
+    blocks = {block: rows for block, rows in judgement.by_block().items() if rows}
+    drawn = {block: _least_p(blocks[block]) for block in [*blocks][:MOST_CHARTS]}
+    baseline, what = printable(question.baseline), printable(question.value) or "value"
     page: str = (
         environment(TEMPLATES)
         .get_template("judgement.html.j2")
@@ -48,15 +46,18 @@ def to_html(runs: Runs, judgement: Judgement, question: Question) -> str:
             title=f"Which variants differ from {baseline}?",
             answer=[*_answer(judgement)],
             baseline=baseline,
-            blocks=[
-                (name, len(all_of) - len(some))
-                for name, all_of, some in zip(named, rows.values(), drawn, strict=True)
+            drawn=[
+                (f"{within} = {printable(block)}" if within else "", len(blocks[block]) - len(rows))
+                for block, rows in drawn.items()
             ],
             shown=MOST_DRAWN,
+            undrawn=len(blocks) - len(drawn),
             rows=[_cells(row, notation, within) for row in judgement.rows],
             numbers=NUMBERS,
             sentences=[*sentences(runs, judgement, question)],
-            charts=[_chart(some, f"difference in {what}", baseline, notation) for some in drawn],
+            charts=[
+                _chart(some, f"difference in {what}", baseline, notation) for some in drawn.values()
+            ],
             config=CONFIG,
             data=embed,
             table=html_table,

@@ -100,13 +100,11 @@ def terminal_table(judgement: Judgement, question: Question, within: str) -> Ite
     widths[0] = min(widths[0], max(LEAST_NAME, WIDTH - rest))
     yield _line(HEADER, widths, gap)
     yield "-" * min(WIDTH, widths[0] + rest)
-    for block in dict.fromkeys([*bases, *(row.block for row in judgement.rows)]):
+    for block, rows in judgement.by_block().items():
         if within:
             yield from textwrap.wrap(f"{within} = {printable(block)}", WIDTH)
         yield _line(bases[block], widths, gap) if block in bases else "no baseline"
-        for row, line in zip(judgement.rows, cells, strict=True):
-            if row.block == block:
-                yield _line(line, widths, gap)
+        yield from (_line(_cells(row, notation), widths, gap) for row in rows)
 
 
 def _cells(row: Judged, notation: Notation) -> list[str]:
