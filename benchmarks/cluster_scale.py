@@ -64,7 +64,7 @@ class Cluster:
     nodes: int
     life: float = math.inf
     away: float = 600.0
-    task: float = 0.005
+    task: float = 0.003
     start: float = 8.0
     data: float = 0.3
 
@@ -191,10 +191,11 @@ def cost_of_driver(address: str, record: Path, count: int) -> float:
     content, scale = record.read_bytes(), record.parts[-3]
     params = re.sub(r"(?m)^scale: \w+", f"scale: {scale}", Path("params.yaml").read_text("utf-8"))
     job = Job(record.parts[-2], [int(record.stem.removeprefix("seed="))])
+    (seed,) = job.seeds
     data, took = Path("data").resolve(), []
 
     def task() -> Callable[..., Any]:
-        return lambda order, files: (0, "", {job.seeds[0]: content}, {}, "a node")
+        return lambda order, files: (0, "", {seed: content}, {}, "a node")
 
     engine = ray_cluster.Ray(address=address, gpus=0, memory=BYTES_PER_JOB, insecure=False)
     with TemporaryDirectory() as folder, chdir(folder), patch.object(ray_cluster, "_task", task):
@@ -206,7 +207,7 @@ def cost_of_driver(address: str, record: Path, count: int) -> float:
             with redirect_stdout(io.StringIO()):
                 code = train_jobs(engine, study, [job] * number, Commands())
             took.append(time.perf_counter() - started)
-            if code or record_file(scale, job.key, job.seeds[0]).read_bytes() != content:
+            if code or record_file(scale, job.key, seed).read_bytes() != content:
                 raise SystemExit(f"{record} is not of the data that are here")
             shutil.rmtree("records")
     return (took[2] - took[1]) / (count - count // 10)

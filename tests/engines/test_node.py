@@ -11,6 +11,7 @@ from helpers.workplace import edit, workplace  # noqa: F401 - a fixture
 
 from cifar_tricks.base.arrays import write_arrays
 from cifar_tricks.base.files import hash_file
+from cifar_tricks.base.locks import sole_writer
 from cifar_tricks.base.signed_json import signed, to_json
 from cifar_tricks.engines import node, node_store
 from cifar_tricks.engines.arrivals import keep, missing, objection
@@ -103,6 +104,18 @@ def test_a_node_without_room_says_so(
         monkeypatch.setattr(node, "_train", lambda folder, order: (2, str(folder)))
         folder = Path(node.work(made, lambda name: files[name]).last)
         assert {name: hash_file(folder / name) for name in made.data} == made.data
+
+
+def test_a_node_tells_what_it_trains(tmp_path: Path) -> None:
+    (tmp_path / "resume").mkdir()
+    with sole_writer(tmp_path / "resume/model2-adam-seed=0-0123456789abcdef") as folder:
+        assert node_store.running(tmp_path) == ["model2-adam seed=0"]
+        (folder / "history.csv").write_text("step,epoch,split\n40,1.25,train\n48,1.5,validation\n")
+        # One that was killed left its file.
+        dead = tmp_path / "resume/.locks/model1-adam-seed=0-0123456789abcdef.pid"
+        dead.write_text(f"{2**22 + 1}\n{tmp_path}")
+        assert node_store.running(tmp_path) == ["model2-adam seed=0 epoch 1.5"]
+    assert node_store.running(tmp_path) == []
 
 
 def test_the_driver_keeps_what_is_whole(

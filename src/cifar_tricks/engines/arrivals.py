@@ -17,9 +17,8 @@ from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
 from cifar_tricks.engines.jobs import Job, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import planned_variants
 from cifar_tricks.runs.folders import HISTORY, WEIGHTS, record_file
-from cifar_tricks.runs.plan import Training, code_hash, plan
+from cifar_tricks.runs.plan import Training, plan
 from cifar_tricks.runs.records import (
     Record,
     difference,
@@ -44,11 +43,11 @@ def missing(study: Study, jobs: Sequence[Job]) -> list[Job]:
             (job.key, seed)
             for job in jobs
             for seed in job.seeds
-            if _on_record(study.params, job.key, seed)
+            if _on_record(study, job.key, seed)
         }
     else:
         keys = dict.fromkeys(job.key for job in jobs)
-        here = {(key, seed) for key in keys for seed in _trained(study.params, key)}
+        here = {(key, seed) for key in keys for seed in _trained(study, key)}
     left = (Job(job.key, [s for s in job.seeds if (job.key, s) not in here]) for job in jobs)
     return [job for job in left if job.seeds]
 
@@ -63,7 +62,7 @@ def without_weights(study: Study, jobs: Sequence[Job]) -> list[Job]:
     wanted -= {(job.key, seed) for job in missing(study, jobs) for seed in job.seeds}
     left = []
     for key in dict.fromkeys(job.key for job in jobs):
-        training = plan(study.params, key)
+        training = _planned(study, key)
         here = {seed for seed, one in trained_seeds(training).items() if not one.origin.recorded}
         numbers = [seed for one, seed in sorted(wanted) if one == key and seed not in here]
         with locked(training, numbers) as seeds:
@@ -84,7 +83,7 @@ def objection(study: Study, key: str, seed: int, content: bytes) -> str:
     device = record.result.origin.device
     if study.device and device != study.device:
         return f"it was trained on {device}, not on {study.device}"
-    return _difference(study.params, record)
+    return _difference(study, record)
 
 
 def keep(study: Study, trained: Trained) -> str:
@@ -96,21 +95,21 @@ def keep(study: Study, trained: Trained) -> str:
     """
     if reason := objection(study, trained.key, trained.seed, trained.record):
         return reason
-    place = study.params.scale, trained.key, trained.seed
-    if "record" in study.keep and not _on_record(study.params, *place[1:]):
-        write_atomically(record_file(*place), trained.record)
+    if "record" in study.keep and not _on_record(study, trained.key, trained.seed):
+        path = record_file(study.params.scale, trained.key, trained.seed)
+        write_atomically(path, trained.record)
     if not study.weights:
         return ""
     if trained.weights is None:
         return "its weights are gone"
     try:
-        _leave_weights(study.params, trained, trained.weights)
+        _leave_weights(_planned(study, trained.key), trained, trained.weights)
     except UserError as error:
         return str(error)
     return ""
 
 
-def _leave_weights(params: Params, trained: Trained, weights: bytes) -> None:
+def _leave_weights(training: Training, trained: Trained, weights: bytes) -> None:
     """Leaves a finished seed as if it had been trained here.
 
     Raises:
@@ -119,7 +118,7 @@ def _leave_weights(params: Params, trained: Trained, weights: bytes) -> None:
     record = parse_record(trained.record)
     origin = replace(record.result.origin, recorded=False, seconds=None)
     result = replace(record.result, origin=origin)
-    with locked(plan(params, trained.key), [trained.seed]) as (seed,):
+    with locked(training, [trained.seed]) as (seed,):
         seed.begin()
         write_atomically(seed.folder / HISTORY, record.history)
         write_atomically(seed.folder / WEIGHTS, weights)
@@ -127,14 +126,22 @@ def _leave_weights(params: Params, trained: Trained, weights: bytes) -> None:
         seed.end(result)
 
 
-def _trained(params: Params, key: str) -> list[int]:
+def _trained(study: Study, key: str) -> list[int]:
     """The seeds of a variant that its stage would not train but take over."""
-    training = plan(params, key)
+    params, training = study.params, _planned(study, key)
     os.environ["DVC_STAGE"] = training.variant.stage  # of which DVC's cache may have some
     with locked(training, params.seeds) as seeds:
         take_cached(seeds)
         os.environ.pop("DVC_STAGE")
         return [seed.number for seed in seeds if _is_here(params, seed)]
+
+
+def _planned(study: Study, key: str) -> Training:
+    """Its code is hashed for a good part of a second: once for each variant."""
+    if key not in study.plans:
+        study.plans[key] = plan(study.params, key)
+    training: Training = study.plans[key]
+    return training
 
 
 def _is_here(params: Params, seed: Seed) -> bool:
@@ -144,27 +151,28 @@ def _is_here(params: Params, seed: Seed) -> bool:
     return result is not None and seed.training.accepts(result.origin.device)
 
 
-def _on_record(params: Params, key: str, seed: int) -> bool:
+def _on_record(study: Study, key: str, seed: int) -> bool:
     try:
-        record = read_record(record_file(params.scale, key, seed))
+        record = read_record(record_file(study.params.scale, key, seed))
     except FileNotFoundError:
         return False
-    return not _difference(params, record)
+    return not _difference(study, record)
 
 
-def _difference(params: Params, record: Record) -> str:
-    variant = planned_variants(params)[record.run.key]
+def _difference(study: Study, record: Record) -> str:
+    scale, variant = study.params.scale, study.variants[record.run.key]
     weights = weights_file(variant.backbone) if variant.backbone else None
     planned = Training(
-        scale=params.scale,
+        scale=scale,
         variant=variant,
         # Where it was trained: this machine may have no such device.
         device=torch.device(record.result.origin.device),
         arrays=_hashed(TRAIN_FILE),
         copies=_hashed(COPIES_FILE) if variant.recipe.copies else None,
         backbone=_hashed(weights) if weights else None,
-        code=code_hash(variant.recipe),
-        test_images=params.scales[params.scale].test_images,
+        code="",  # of no account for a record
+        test_images=study.params.scales[scale].test_images,
+        device_of_scale=study.params.scales[scale].device,
     )
     return difference(record, planned)
 

@@ -87,6 +87,9 @@ class _Session:
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         ray = self.ray
         ray.cloudpickle.register_pickle_by_value(node)
+        # Sent to each node once. Tries are counted here: Ray's own would be without end where
+        # memory is short.
+        self.task = ray.remote(max_retries=0)(_task())
         left = yield from self._ask(jobs)
         if not self.study.train:
             return
@@ -95,8 +98,11 @@ class _Session:
         for job, at in left:
             self._submit(job, at)
         while self.pending and self.processes.stopped_by is None:
-            for ref in ray.wait([*self.pending], timeout=1.0)[0]:
-                yield from self._ended(ref, self.pending.pop(ref))
+            if ray.wait([*self.pending], timeout=1.0)[0]:
+                # All that have ended, since looking takes the longer the more are queued.
+                ended = ray.wait([*self.pending], num_returns=len(self.pending), timeout=0)[0]
+                for ref in ended:
+                    yield from self._ended(ref, self.pending.pop(ref))
             if (does := self.nodes.busy()) is not None:
                 yield Busy(does)
         for ref in self.pending:
@@ -126,8 +132,7 @@ class _Session:
             gpu=self.engine.gpus > 0,
             weights=self.study.weights,
         )
-        # Tries are counted here: Ray's own would be without end where memory is short.
-        task = self.ray.remote(max_retries=0)(_task()).options(
+        task = self.task.options(
             num_cpus=self.study.threads(),
             num_gpus=self.engine.gpus,
             memory=self.engine.memory,

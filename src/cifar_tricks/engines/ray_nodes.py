@@ -29,6 +29,10 @@ class Nodes:
         self.asked_at = 0.0
         self.does: dict[str, list[str]] = {}
         ray.cloudpickle.register_pickle_by_value(node_store)
+        remote = ray.remote(num_cpus=0, max_retries=0)
+        self.held_by, self.weights_of, self.running_on = map(
+            remote, (_held(), _weights(), _running())
+        )
 
     def names(self) -> dict[str, str]:
         """By the nodes' ids; an address where several have one name."""
@@ -53,7 +57,7 @@ class Nodes:
         Returns:
             Records, each with the node that has it, and the nodes that have begun a seed.
         """
-        asked = {number: self._ask(number, _held(), scale, wanted) for number in self.names()}
+        asked = {number: self._ask(number, self.held_by, scale, wanted) for number in self.names()}
         records: list[tuple[str, Wanted, bytes]] = []
         begun: dict[Wanted, str] = {}
         for number, ref in asked.items():
@@ -65,7 +69,7 @@ class Nodes:
 
     def weights(self, number: str, seed: Wanted, record: bytes) -> bytes | None:
         """The weights of a record that a node has; None where they are gone, or the node is."""
-        answer: bytes | None = self._answer(self._ask(number, _weights(), *seed, record))
+        answer: bytes | None = self._answer(self._ask(number, self.weights_of, *seed, record))
         return answer
 
     def busy(self) -> dict[str, list[str]] | None:
@@ -81,17 +85,16 @@ class Nodes:
         told: dict[str, list[str]] = defaultdict(list)
         for number, name in names.items():
             if number not in self.asked:
-                self.asked[number] = self._ask(number, _running())
+                self.asked[number] = self._ask(number, self.running_on)
             told[name] += self.does.get(number, [])
         return told
 
-    def _ask(self, number: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs a function on a node, however busy that is."""
+    def _ask(self, number: str, task: Any, *arguments: Any) -> Any:
+        """Runs a task on a node, however busy that is."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(number, soft=False)
-        task = self.ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(function)
-        return task.remote(*arguments)
+        return task.options(scheduling_strategy=there).remote(*arguments)
 
     def _answer(self, ref: Any) -> Any:
         """What it returned; None where the node has just gone, or hangs."""

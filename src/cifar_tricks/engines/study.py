@@ -7,13 +7,15 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.engines.jobs import Job
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import planned_variants
+from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.training.backbones import FOLDER
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -38,6 +40,12 @@ class Study:
     device: str = ""
     keep: frozenset[str] = frozenset({"record"})
     train: bool = True
+    plans: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @cached_property
+    def variants(self) -> dict[str, Variant]:
+        """All that are planned, by key."""
+        return planned_variants(self.params)
 
     @property
     def weights(self) -> bool:
@@ -72,7 +80,7 @@ class Study:
     def data(self, jobs: Iterable[Job]) -> dict[str, str]:
         """The files that jobs read, each with its sha256."""
         keys = {job.key for job in jobs}
-        known = planned_variants(self.params)
+        known = self.variants
         files = sorted((DATA / "cifar10").glob("*.safetensors"))
         if any(known[key].recipe.copies for key in keys):
             files.append(DATA / "augmented.safetensors")
