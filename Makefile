@@ -58,7 +58,7 @@ page: setup ## the report of what is trained or on record so far; trains nothing
 test: setup-dev ## the test suite, without network
 	$(PY) -m pytest
 
-test-cluster: setup-dev ## servers and nodes of a cluster on this machine; EXTRAS="ray postgres" first
+test-cluster: setup-dev ## servers and nodes of a cluster on this machine; EXTRAS="ray postgres s3 s3-server"
 	$(PY) -m pytest -m cluster -n 0
 
 test-slow: setup-dev ## the heavy checks

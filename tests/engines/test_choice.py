@@ -6,6 +6,7 @@ from helpers.project import ROOT
 from cifar_tricks.__main__ import run
 
 
+@pytest.mark.parametrize("command", ["share", "repro"])
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -23,10 +24,16 @@ from cifar_tricks.__main__ import run
     ],
 )
 def test_a_mistake_is_one_line(
-    given: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    given: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert run(["share", *given.split()]) == 2
+    for option in {"--weights", "--dry-run"} & {*given.split()} if command == "repro" else ():
+        message = f"{option}: no such option of repro; "
+    assert run([command, *given.split()]) == 2
     told = capsys.readouterr()
     assert told.err.startswith(f"error: {message}") and told.err.count("\n") == 1
     assert told.out == ""
