@@ -19,10 +19,11 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.statistics import compare
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.plan import code_hash
+from cifar_tricks.runs.ahead import code_hash
 from cifar_tricks.training.device import choose_device, device_name, prepare
-from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE, make_training_data
+from cifar_tricks.training.images import make_training_data
 from cifar_tricks.training.loop import Task, fit
+from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
 
 Row = dict[str, Any]
 RESULTS = Path("benchmarks/precision.json")

@@ -25,8 +25,9 @@ from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.training.device import device_name, prepare
-from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE, make_training_data
+from cifar_tricks.training.images import make_training_data
 from cifar_tricks.training.loop import Task, fit
+from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
 
 KEYS = ("model1-baseline", "model2-baseline", "model2-batch_norm", "improve-best")
 SETTINGS = ((1, "fp32"), (1, "fp32"), (2, "fp32"), (1, "bf16"), (2, "bf16"))

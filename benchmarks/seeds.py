@@ -28,10 +28,10 @@ from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.training.device import choose_device, device_name, prepare
-from cifar_tricks.training.images import TRAIN_FILE, make_training_data
+from cifar_tricks.training.images import make_training_data
 from cifar_tricks.training.nets import build_net
 from cifar_tricks.training.predicting import autocast
-from cifar_tricks.training.recipe import Recipe
+from cifar_tricks.training.recipe import TRAIN_FILE, Recipe
 from cifar_tricks.training.trainer import Trainer
 
 RESULTS = Path("benchmarks/seeds.json")

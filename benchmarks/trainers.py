@@ -28,7 +28,7 @@ from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.training.backbones import used_backbone
 from cifar_tricks.training.device import choose_device, device_name
-from cifar_tricks.training.images import TRAIN_FILE
+from cifar_tricks.training.recipe import TRAIN_FILE
 
 RESULTS = Path("benchmarks/results.json")
 KEYS = ("reference-baseline", "model1-baseline", "model2-baseline", "improve-best", "transfer")

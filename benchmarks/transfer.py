@@ -32,8 +32,8 @@ from cifar_tricks.parameters.variants import variants
 from cifar_tricks.training.backbones import BACKBONES
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.device import choose_device, device_name, prepare
-from cifar_tricks.training.images import TRAIN_FILE, make_training_data
-from cifar_tricks.training.recipe import TransferRecipe
+from cifar_tricks.training.images import make_training_data
+from cifar_tricks.training.recipe import TRAIN_FILE, TransferRecipe
 from cifar_tricks.training.trainer import Trainer
 
 WAYS = {

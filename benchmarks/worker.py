@@ -81,7 +81,7 @@ def build(job: Job) -> tuple[Callable[[], None], Callable[[], int], dict[str, An
     else:
         prepare(device, threads=job.threads, precision=job.precision)
     from cifar_tricks.base.arrays import read_arrays
-    from cifar_tricks.training.images import TRAIN_FILE
+    from cifar_tricks.training.recipe import TRAIN_FILE
 
     arrays = read_arrays(TRAIN_FILE, remedy="bring it back with: make repro")
 

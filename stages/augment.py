@@ -20,7 +20,7 @@ def main(argv: list[str]) -> None:
 
     from cifar_tricks.base.arrays import read_arrays
     from cifar_tricks.base.files import write_atomically
-    from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
+    from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
     from cifar_tricks.tricks.augment import Augment, write_copies
 
     write_copies(read_arrays(TRAIN_FILE), COPIES_FILE, Augment(**params.tricks.get("augment", {})))

@@ -17,6 +17,12 @@ def main(argv: list[str]) -> None:
     (key,) = argv
     params = load_params()
 
+    from cifar_tricks.runs.ahead import take_ahead
+
+    if take_ahead(params, key):
+        print(f"{key}: trained already, published")
+        return
+
     from cifar_tricks.runs.train import train_variant
 
     train_variant(params, key)

@@ -24,8 +24,9 @@ from cifar_tricks.evaluation.score import Score, calibrate, from_answers, to_ans
 from cifar_tricks.evaluation.scoring import score_variants
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.runs.ahead import code_hash
 from cifar_tricks.runs.folders import HISTORY, read_history, read_run
-from cifar_tricks.runs.plan import code_hash, plan
+from cifar_tricks.runs.plan import plan
 from cifar_tricks.runs.records import read_record, unknown_name
 from cifar_tricks.runs.seed import locked
 from cifar_tricks.runs.train import train_missing, train_variant

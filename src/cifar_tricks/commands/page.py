@@ -17,8 +17,9 @@ from cifar_tricks.commands.processes import fetch_data, running_alone
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import trainable_variants
+from cifar_tricks.runs.folders import run_folder
 from cifar_tricks.runs.plan import plan
-from cifar_tricks.runs.publish import publish
+from cifar_tricks.runs.publish import forget, publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import adopt, trained_seeds
 from cifar_tricks.runs.seed import STATE, locked
@@ -77,7 +78,9 @@ def collect(params: Params, key: str) -> int:
             seed.number not in known or (known[seed.number].origin.recorded and seed.has_weights)
             for seed in found
         ):
-            publish([seed for seed in seeds if seed in found or adopt(seed)], keep=True)
+            whole = [seed for seed in seeds if seed in found or adopt(seed)]
+            publish(whole, run_folder(training.scale, training.variant.key))
+            forget(whole, keep=True)
         for seed in seeds:
             if seed.result is None and not (seed.folder / STATE).exists():
                 shutil.rmtree(seed.folder)  # made by looking

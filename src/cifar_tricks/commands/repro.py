@@ -2,18 +2,17 @@
 
     python -m cifar_tricks repro --jobs 2
 
-Plain ``dvc repro`` gives the same bytes, one training after the other: the number of threads of a
-training is a parameter and does not depend on the number of jobs.
+The trainings run before DVC asks for them, so that a process trains many; their stages publish what
+came of it. Plain ``dvc repro`` gives the same bytes, one training after the other: the number of
+threads of a training is a parameter and does not depend on the number of jobs.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from cifar_tricks.commands.share import RECORD, check_scale, planned
 from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
 from cifar_tricks.engines.jobs import Engine
-from cifar_tricks.engines.local import has_gpu
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
@@ -36,6 +34,7 @@ from cifar_tricks.parameters.variants import (
     trainable_variants,
     variants,
 )
+from cifar_tricks.runs.ahead import is_ahead
 from cifar_tricks.tracking.store import find_store
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
@@ -113,58 +112,84 @@ def _repro(commands: Commands, params: Params, jobs: int, engine: Engine) -> int
 def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
     trainings = list(trainable_variants(params).values())
     without = [one.stage for one in planned_variants(params).values() if one not in trainings]
-    if jobs == 1 and has_gpu(params.device) and (code := train_due(commands, trainings)):
+    if code := train_due(commands, params, trainings, jobs):
         return code
     if not without:
-        code = 0
         if jobs > 1:
-            code = _side_by_side(commands, split_work(trainings, jobs))
-            code = code or _side_by_side(commands, [["evaluate", "visualize"], ["exercises"]])
+            command = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going"]
+            lists = (["evaluate", "visualize"], ["exercises"])
+            # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
+            code = _side_by_side(commands, [[*command, *stages] for stages in lists])
         # A store of MLflow that cannot be reached must not keep `experiment` from being done.
         return code or commands.run([*DVC, "repro", "--keep-going"])
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
-    code = _side_by_side(commands, split_work(trainings, jobs)) or commands.run(
-        [*DVC, "repro", "--single-item", *AFTERWARDS]
-    )
+    code = commands.run([*DVC, "repro", "--single-item", *AFTERWARDS])
     return code or commands.run([*DVC, "repro", "--single-item", *without])
 
 
 def _train_elsewhere(commands: Commands, params: Params, engine: Engine) -> int:
     """Lets an engine train what DVC would train now; its stages then take it over with its weights,
     as if it had been trained here."""
-    code, due = _due(list(trainable_variants(params).values()))
+    by_stage = {variant.stage: variant for variant in trainable_variants(params).values()}
+    due = [by_stage[stage].key for stage, runs in changed_stages(by_stage) if runs]
     gpu = engine.has_gpu(params.device)
     study = Study(params, RECORD, "cuda" if gpu else "cpu", frozenset({"weights"}))
-    return code or train_jobs(engine, study, list(planned(due, params.seeds, gpu=gpu)), commands)
+    return train_jobs(engine, study, list(planned(due, params.seeds, gpu=gpu)), commands)
 
 
-def train_due(commands: Commands, trainings: Sequence[Variant]) -> int:
-    """Trains in one process what DVC would train now, so that its stages have only to publish it.
+def train_due(commands: Commands, params: Params, trainings: Sequence[Variant], jobs: int) -> int:
+    """Trains what DVC would train now, in ``jobs`` processes instead of one for each, and lets its
+    stages publish it.
 
     Returns:
-        The exit code of the first that failed: what the others gave is kept for the next call.
+        The exit code of the first that failed; what the others gave is published.
     """
-    code, due = _due(trainings)
-    words = [sys.executable, "-m", "cifar_tricks.commands.train", *due]
-    return commands.run(words, lines=True) if due else code
+    by_stage = {variant.stage: variant for variant in trainings}
+    changed = dict(changed_stages(by_stage))
+    due = [by_stage[stage] for stage, runs in changed.items() if runs]
+    command = [sys.executable, "-m", "cifar_tricks.commands.train"]
+    lists = [[*command, *(one.key for one in share)] for share in split_work(due, jobs)]
+    code = _side_by_side(commands, lists) if lists else 0
+    ready = [
+        stage for stage, runs in changed.items() if not runs or is_ahead(params, by_stage[stage])
+    ]
+    if ready:
+        code = commands.run([*DVC, "repro", "--single-item", "--keep-going", *ready]) or code
+    return code
 
 
-def _due(trainings: Sequence[Variant]) -> tuple[int, list[str]]:
-    """DVC's exit code, and the keys of what it would train now."""
-    command = [*DVC, "status", "--json", *(variant.stage for variant in trainings)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        return done.returncode, []
-    changed = json.loads(done.stdout)
-    return 0, [variant.key for variant in trainings if variant.stage in changed]
+def changed_stages(names: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The stages of dvc.yaml that are not up to date.
+
+    ``dvc status`` names them too, but not which of them `dvc repro` would take from its run cache.
+
+    Args:
+        names: of stages whose dependencies are here.
+
+    Yields:
+        A name, and whether DVC has to run the stage: its cache does not hold what came of it.
+    """
+    # Slow to import.
+    from dvc.repo import Repo
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    with Repo() as repo, repo.lock:
+        for name in names:
+            stage = repo.stage.load_one(name=name)
+            if not stage.changed():
+                continue
+            stage.save_deps()
+            try:
+                repo.stage_cache.restore(stage, dry=True)
+                yield name, False
+            except RunCacheNotFoundError:
+                yield name, True
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:
-    """Runs each list of stages, the lists at the same time; the first exit code that is not 0."""
-    # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
-    command = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going"]
+    """Runs commands at the same time; the first exit code that is not 0."""
     with ThreadPoolExecutor(len(lists)) as pool:
-        codes = list(pool.map(lambda stages: commands.run([*command, *stages], lines=True), lists))
+        codes = list(pool.map(lambda words: commands.run(words, lines=True), lists))
     return next((code for code in codes if code), 0)
 
 

@@ -53,14 +53,14 @@ def tell_device_choice(params: Params) -> None:
     device.tell_device(device.choose_device(params.device))
 
 
-def split_work(trainings: Sequence[Variant], jobs: int) -> list[list[str]]:
-    """Splits trainings into at most ``jobs`` lists of DVC stages of about equal work."""
-    shares: list[list[str]] = [[] for _ in range(min(jobs, len(trainings)))]
+def split_work(trainings: Sequence[Variant], jobs: int) -> list[list[Variant]]:
+    """Splits trainings into at most ``jobs`` lists of about equal work."""
+    shares: list[list[Variant]] = [[] for _ in range(min(jobs, len(trainings)))]
     work = [0.0] * len(shares)
     # The longest first, each to whoever has least to do.
     for variant in sorted(trainings, key=seconds, reverse=True):
         least = work.index(min(work))
-        shares[least].append(variant.stage)
+        shares[least].append(variant)
         work[least] += seconds(variant)
     return shares
 

@@ -2,7 +2,8 @@
 
     python -m cifar_tricks.commands.train KEY [KEY ...]
 
-``make repro`` calls it where there is a GPU, which would be idle while a process for each starts.
+``make repro`` calls it: a process for each training would spend seconds on its start, in which a
+GPU would be idle.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
 from cifar_tricks.engines.jobs import Job, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
+from cifar_tricks.runs.ahead import code_hash
 from cifar_tricks.runs.folders import HISTORY, WEIGHTS, record_file
 from cifar_tricks.runs.plan import Training, plan
 from cifar_tricks.runs.records import (
@@ -29,7 +30,7 @@ from cifar_tricks.runs.records import (
 from cifar_tricks.runs.reuse import take_cached, trained_seeds
 from cifar_tricks.runs.seed import Seed, check_files, locked
 from cifar_tricks.training.backbones import weights_file
-from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
+from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
 
 
 def missing(study: Study, jobs: Sequence[Job]) -> list[Job]:

@@ -23,8 +23,9 @@ from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.runs.folders import read_run, run_folder, seed_folder, seeds_with_weights
 from cifar_tricks.runs.run import Run
 from cifar_tricks.training.device import prepare
-from cifar_tricks.training.images import TRAIN_FILE, split_indices
+from cifar_tricks.training.images import split_indices
 from cifar_tricks.training.normalisation import Normalisation
+from cifar_tricks.training.recipe import TRAIN_FILE
 
 # Always there, whatever `models` of params.yaml holds; the net of exercise (g).
 NET = "reference-baseline"

@@ -13,15 +13,13 @@ import torch
 from cifar_tricks.base.arrays import Arrays, read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root, restored
-from cifar_tricks.base.mistakes import choose_from
-from cifar_tricks.base.sources import source_hash
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.parameters.variants import Variant, planned_variants, trainable_variants
+from cifar_tricks.parameters.variants import Variant
+from cifar_tricks.runs.ahead import code_hash, find_variant
 from cifar_tricks.training.backbones import weights_file
 from cifar_tricks.training.device import choose_device, device_name, prepare
-from cifar_tricks.training.images import COPIES_FILE, TRAIN_FILE
 from cifar_tricks.training.nets import build_net
-from cifar_tricks.training.recipe import AnyRecipe
+from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
 
 SMALL_FILES_BYTES = 10_000_000
 
@@ -37,7 +35,7 @@ class Training:
         arrays: the training file.
         copies: its copies, where the recipe uses them.
         backbone: weights from ImageNet, where the recipe starts from them.
-        code: see :func:`code_hash`.
+        code: see :func:`cifar_tricks.runs.ahead.code_hash`.
         test_images: how many the nets are asked when they are trained.
         device_of_scale: the kind of device that its seeds have to come from; None for any.
     """
@@ -85,7 +83,7 @@ def plan(params: Params, key: str, scale: str | None = None) -> Training:
         UserError: no such variant, no backbone, missing or damaged data, or no such device.
     """
     scale = scale or params.scale
-    variant = _find_variant(params, key, scale)
+    variant = find_variant(params, key, scale)
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
     backbone = None
@@ -132,27 +130,6 @@ def check_device(training: Training) -> None:
             f"params.yaml: scales.{training.scale}.device = {wanted}: {training.variant.key} would "
             f"be trained on {here} here; take another scale, or a machine and device of that kind"
         )
-
-
-def _find_variant(params: Params, name: str, scale: str) -> Variant:
-    known = planned_variants(params, scale)
-    found = next((one for one in known.values() if name in (one.key, one.folder)), None)
-    if found is None:
-        raise UserError(f"{name}: no variant has this key; {choose_from(name, known)}")
-    if found.key not in trainable_variants(params):
-        wanted = ", ".join(params.transfer.backbones)
-        raise UserError(
-            f"transfer.backbones = {wanted}: no source delivered these weights; try again with dvc "
-            "repro --force --single-item download, or name another backbone; all else: make repro"
-        )
-    return found
-
-
-def code_hash(recipe: AnyRecipe) -> str:
-    """sha256 over the source of every module of this package that the training needs: the loop, and
-    what the recipe calls, with all that these import. The same whatever else a process loads."""
-    called = {call.place.rpartition(".")[0] for call in recipe.calls()}
-    return source_hash({"cifar_tricks.runs.train", *called})
 
 
 def check_room(training: Training, num_seeds: int) -> None:

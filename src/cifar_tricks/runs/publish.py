@@ -1,16 +1,17 @@
-"""From finished trainings to the folder of their variant, ``runs/<scale>/<key>``."""
+"""From finished trainings to the folder of their variant."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
 from cifar_tricks.base.files import project_root, write_atomically
 from cifar_tricks.base.signed_json import finite, to_json
-from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, run_folder, write_run
+from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, write_run
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Origin, Run, SeedResult
 from cifar_tricks.runs.seed import RESULT, STATE, Seed
@@ -61,22 +62,29 @@ def seed_result(
     )
 
 
-def publish(seeds: Sequence[Seed], *, keep: bool) -> None:
-    """Writes the variant's folder from its finished seeds, then forgets their states.
+def publish(seeds: Sequence[Seed], target: Path) -> None:
+    """Writes the variant's folder from its finished seeds.
 
     Args:
         seeds: all of a variant.
-        keep: whether to keep the finished seeds, so that the next call needs only to copy them.
+        target: the folder.
     """
-    run = make_run(seeds)
-    target = run_folder(run.scale, run.key)
     shutil.rmtree(target, ignore_errors=True)
     for seed in seeds:
         seed_target = target / f"seed={seed.number}"
         seed_target.mkdir(parents=True)
         for name in (HISTORY, WEIGHTS if seed.has_weights else ANSWERS):
             shutil.copyfile(seed.folder / name, seed_target / name)
-    write_run(run, target)
+    write_run(make_run(seeds), target)
+
+
+def forget(seeds: Sequence[Seed], *, keep: bool) -> None:
+    """Deletes the states of published seeds.
+
+    Args:
+        seeds: all of a variant.
+        keep: whether to keep how they ended, so that the next call needs only to copy them.
+    """
     for seed in seeds:
         if keep:
             (seed.folder / STATE).unlink(missing_ok=True)

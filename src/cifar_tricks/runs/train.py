@@ -6,14 +6,17 @@ What is finished is not done again: a seed whose training ended before, or one f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from cifar_tricks.base.place import check_place
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import tell_rounding
 from cifar_tricks.parameters.schema import Gpu, Params
-from cifar_tricks.runs.plan import check_device, check_room, plan
-from cifar_tricks.runs.publish import publish
+from cifar_tricks.runs.ahead import find_variant, folder_ahead, is_ahead, set_ahead
+from cifar_tricks.runs.folders import run_folder
+from cifar_tricks.runs.plan import Training, check_device, check_room, plan
+from cifar_tricks.runs.publish import forget, publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import take_cached
 from cifar_tricks.runs.seed import Seed, locked
@@ -38,19 +41,15 @@ def train_variant(params: Params, key: str) -> None:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     parent = os.getppid()
-    check_place()
-    training = plan(params, key)
-    check_room(training, len(params.seeds))
-    # Every folder stays locked until the results are where they belong.
-    with locked(training, params.seeds) as seeds, stop_request() as stop_requested:
-        take_cached(seeds)
-        train_missing(seeds, params.gpu, stop_requested, use_records=params.records == "use")
+    with _trained(params, key) as (training, seeds):
+        publish(seeds, run_folder(training.scale, training.variant.key))
         # DVC deletes what it did not see the end of, and asks for it anew.
-        publish(seeds, keep=os.getppid() != parent)
+        forget(seeds, keep=os.getppid() != parent)
 
 
 def train_ahead(params: Params, key: str) -> None:
-    """Trains as :func:`train_variant` does, and leaves the results where that will find them.
+    """Trains as :func:`train_variant` does, for its stage to take: see
+    :mod:`cifar_tricks.runs.ahead`.
 
     Args:
         params: the checked parameters.
@@ -59,12 +58,25 @@ def train_ahead(params: Params, key: str) -> None:
     Raises:
         UserError, Interrupted: as :func:`train_variant` does.
     """
+    if is_ahead(params, find_variant(params, key, params.scale)):
+        return
+    with _trained(params, key) as (training, seeds):
+        publish(seeds, folder_ahead(training.scale, training.variant))
+        set_ahead(params, training.variant)
+        forget(seeds, keep=False)
+
+
+@contextmanager
+def _trained(params: Params, key: str) -> Iterator[tuple[Training, list[Seed]]]:
+    """All seeds of a variant, finished; their folders stay locked until the results are where they
+    belong."""
     check_place()
     training = plan(params, key)
     check_room(training, len(params.seeds))
     with locked(training, params.seeds) as seeds, stop_request() as stop_requested:
         take_cached(seeds)
         train_missing(seeds, params.gpu, stop_requested, use_records=params.records == "use")
+        yield training, seeds
 
 
 def train_missing(

@@ -16,10 +16,7 @@ from cifar_tricks.base.arrays import Arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.randomness import make_generator
-from cifar_tricks.training.recipe import AnyRecipe
-
-TRAIN_FILE = "data/cifar10/train.safetensors"
-COPIES_FILE = "data/augmented.safetensors"
+from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE, AnyRecipe
 
 
 class Batches(Protocol):

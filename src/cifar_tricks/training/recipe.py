@@ -12,6 +12,9 @@ from typing import ClassVar, Literal
 from cifar_tricks.training.arithmetic import output_size
 from cifar_tricks.training.call import Call
 
+# The images that trainings read, and the copies of them that the stage `augment` makes.
+TRAIN_FILE = "data/cifar10/train.safetensors"
+COPIES_FILE = "data/augmented.safetensors"
 IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32
 # Of CIFAR-10, in the order of their labels.
