@@ -45,6 +45,17 @@ def test_what_was_trained_ahead_is_only_published_to_the_same_bytes(
     assert train_due(Commands(), params, chosen, 2) == 0
     assert "published" not in capfd.readouterr().out
     assert ahead.lock == plain.lock and not dict(changed_stages(stages))
+    # Nor what its run cache has.
+    (leaky, *_), before = stages, ahead.params.read_text()
+    ahead.edit("negative_slope: 0.1", "negative_slope: 0.2")
+    for runs in (True, False):
+        ahead.run("dvc", "repro", "--quiet", "augment")
+        assert dict(changed_stages(stages)) == {leaky: runs}
+        params = load_params()
+        assert train_due(Commands(), params, [variants(params)[KEYS[0]]], 2) == 0
+        assert ("published" in capfd.readouterr().out) is runs
+        ahead.params.write_text(before)
+    assert ahead.lock == plain.lock
 
 
 @pytest.mark.usefixtures("workplace")

@@ -178,7 +178,10 @@ def changed_stages(names: Iterable[str]) -> Iterator[tuple[str, bool]]:
             stage = repo.stage.load_one(name=name)
             if not stage.changed():
                 continue
-            stage.save_deps()
+            if stage.changed_stage() or stage.changed_deps():
+                stage.save_deps()
+                for output in stage.outs:
+                    output.clear()  # what is known of it came of other dependencies
             try:
                 repo.stage_cache.restore(stage, dry=True)
                 yield name, False

@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from cifar_tricks.base.errors import exit_code
-from cifar_tricks.commands.record import done_or_told
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import planned_variants
-from cifar_tricks.runs.train import train_ahead
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,6 +31,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(keys: Sequence[str]) -> int:
+    # Here, for Ctrl-C may come while PyTorch is imported.
+    from cifar_tricks.commands.record import done_or_told
+    from cifar_tricks.runs.train import train_ahead
+
     params, codes = load_params(), [0]
     known = planned_variants(params)
     for key in keys:
