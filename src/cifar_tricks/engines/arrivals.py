@@ -17,7 +17,6 @@ from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US
 from cifar_tricks.engines.jobs import Job, Trained
 from cifar_tricks.engines.study import Study
 from cifar_tricks.parameters.schema import Params
-from cifar_tricks.runs.ahead import code_hash
 from cifar_tricks.runs.folders import HISTORY, WEIGHTS, record_file
 from cifar_tricks.runs.plan import Training, plan
 from cifar_tricks.runs.records import (
