@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.dvc_repository import Repository, reproduced
-from helpers.made_once import MadeOnce
+from helpers.dvc_repository import Repository
 from helpers.workplace import workplace  # noqa: F401 - a fixture
 
 from cifar_tricks.commands import train
@@ -19,18 +18,17 @@ KEYS = ("model2-leaky_relu", "combine-both", "model2-augment")
 
 
 def test_what_was_trained_ahead_is_only_published_to_the_same_bytes(
-    made_once: MadeOnce,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    plain = Repository.at(made_once("reproduced", reproduced))
-    ignored = shutil.ignore_patterns("runs", "cache")
-    shutil.copytree(plain.folder, tmp_path / "ahead", symlinks=True, ignore=ignored)
-    ahead = Repository.at(tmp_path / "ahead")
+    plain, ahead = Repository(tmp_path / "plain"), Repository.at(tmp_path / "ahead")
+    plain.run("dvc", "repro", "--quiet", "augment")
+    shutil.copytree(plain.folder, ahead.folder, symlinks=True)
     params = load_params(plain.params)
     chosen = [variants(params)[key] for key in KEYS]
     stages = [one.stage for one in chosen]
+    plain.run("dvc", "repro", "--single-item", *stages)
     monkeypatch.chdir(ahead.folder)
     monkeypatch.setenv("PYTHONPATH", str(ahead.folder / "src"))
     monkeypatch.delenv("DVC_ROOT", raising=False)

@@ -325,6 +325,7 @@ def test_only_few_modules_import_mlflow() -> None:
     }
     assert named == {
         "doctor/tracking.py",
+        "judge/mlflow_runs.py",
         "tracking/client.py",
         "tracking/experiment.py",
         "tracking/mlflow_store.py",

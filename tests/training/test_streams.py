@@ -112,7 +112,7 @@ def test_an_optimizer_that_needs_the_host_is_not_recorded(arrays: Arrays) -> Non
 def test_a_training_does_not_import_the_compiler() -> None:
     """It is a third of what a short training costs."""
     program = (
-        "import sys; sys.path[:0] = ['tests', 'src']\n"
+        "import sys; sys.path[:0] = ['tests', 'benchmarks', 'src']\n"
         "from helpers.recipes import all_recipes, train_all\n"
         "from helpers.synthetic_images import make_images\n"
         "for name in ('several', 'momentum'):\n"
