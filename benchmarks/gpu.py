@@ -15,12 +15,14 @@ import contextlib
 import math
 import os
 import platform
+import signal
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +31,7 @@ sys.path.insert(0, str(ROOT / "src"))  # a bare machine has the checkout and not
 
 import torch
 
-from cifar_tricks.base.errors import UserError, exit_code
+from cifar_tricks.base.errors import Interrupted, UserError, exit_code
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.base.signed_json import to_json
@@ -37,6 +39,8 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.runs.folders import record_file
 from cifar_tricks.training.device import choose_device, device_name, prepare
 
+# A training that is cut short saves its state and frees the GPU.
+SECONDS_TO_END = 6.0
 PARTS = ("check", "profile", "seeds", "bench", "study")
 
 
@@ -106,7 +110,8 @@ def _train(report: Report, params: Params, keys: list[str], args: argparse.Names
             break
         start = time.monotonic()
         seeds = args.seeds or list(params.seeds)
-        failed = record_or_tell(params, key, seeds) or failed
+        with _ended_in_time(report.ends):
+            code = record_or_tell(params, key, seeds)
         longest = max(longest, time.monotonic() - start)
         if Path("records").exists():
             part = archive.with_suffix(".part")
@@ -115,9 +120,37 @@ def _train(report: Report, params: Params, keys: list[str], args: argparse.Names
             part.replace(archive)
         done = [seed for seed in seeds if record_file(params.scale, key, seed).exists()]
         report.add(key, {"seconds": round(time.monotonic() - start, 2), "recorded": done})
+        if code >= 128 and not report.has_time(SECONDS_TO_END):
+            report.add("cut short", key)
+            report.skip(keys[place + 1 :])
+            break
+        failed = code or failed
         if failed >= 128:  # a signal
             break
     return not failed
+
+
+@contextlib.contextmanager
+def _ended_in_time(ends: float) -> Iterator[None]:
+    """Ends a training as SIGTERM does, SECONDS_TO_END before ``ends``: nobody knows how long the
+    first one takes."""
+
+    def end() -> None:
+        if not over.wait(max(0.0, ends - SECONDS_TO_END - time.monotonic())):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(number: int, _: object) -> NoReturn:
+        raise Interrupted(number)  # before the training listens itself
+
+    over, previous = threading.Event(), signal.signal(signal.SIGTERM, stop)
+    timer = threading.Thread(target=end)
+    timer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        timer.join()
+        signal.signal(signal.SIGTERM, previous)
 
 
 def run_part(part: str, report: Report, args: argparse.Namespace, device: torch.device) -> bool:

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 from helpers.project import ROOT
-from helpers.workplace import workplace  # noqa: F401 - a fixture
+from helpers.workplace import edit, workplace  # noqa: F401 - a fixture
 
 from cifar_tricks.base.signed_json import read_signed
 
@@ -92,6 +93,21 @@ def test_a_study_trains_in_the_given_order_and_packs_its_records(workplace: Path
         "records.tar.gz",
         "study.json",
     ]
+
+
+def test_a_study_ends_in_time_in_the_middle_of_its_first_training(workplace: Path) -> None:  # noqa: F811
+    shutil.copytree(ROOT / "benchmarks", workplace / "benchmarks")
+    edit("num_epochs: 3", "num_epochs: 100000")
+    edit("early_stop_count: 4", "early_stop_count: 1000000")
+    keys = ["model2-baseline", "model1-adam"]
+    arguments = ["study", "--scale", "quick", "--device", "cpu", "--seeds", 0, "--output", "out"]
+    begun = time.monotonic()
+    done = gpu(*arguments, "--minutes", 0.25, "--keys", *keys, folder=workplace)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 15 + 10  # with the start of the process
+    report = json.loads((workplace / "out/study.json").read_text())
+    assert (report["cut short"], report["not begun"]) == (keys[0], keys[1:])
+    assert report[keys[0]]["recorded"] == []
 
 
 # Of all of them one process, which tells each one's exit code and error output.

@@ -39,6 +39,9 @@ from cifar_tricks.tracking.store import find_store
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
 LOCK = Path("dvc.lock")
+# Runs stages by their names. Two of these wait for each other only while DVC writes dvc.lock, not
+# while a stage runs.
+STAGES = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going"]
 # The stages after the trainings, in their order.
 AFTERWARDS = (
     "exercises",
@@ -116,10 +119,8 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
         return code
     if not without:
         if jobs > 1:
-            command = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going"]
             lists = (["evaluate", "visualize"], ["exercises"])
-            # They wait for each other only while DVC writes dvc.lock, not while a stage runs.
-            code = _side_by_side(commands, [[*command, *stages] for stages in lists])
+            code = _side_by_side(commands, [[*STAGES, *stages] for stages in lists])
         # A store of MLflow that cannot be reached must not keep `experiment` from being done.
         return code or commands.run([*DVC, "repro", "--keep-going"])
     # What comes after the trainings depends on the one that must fail, so it is asked for by name.
@@ -150,11 +151,11 @@ def train_due(commands: Commands, params: Params, trainings: Sequence[Variant], 
     command = [sys.executable, "-m", "cifar_tricks.commands.train"]
     lists = [[*command, *(one.key for one in share)] for share in split_work(due, jobs)]
     code = _side_by_side(commands, lists) if lists else 0
-    ready = [
-        stage for stage, runs in changed.items() if not runs or is_ahead(params, by_stage[stage])
-    ]
+    ready = [name for name, runs in changed.items() if not runs or is_ahead(params, by_stage[name])]
     if ready:
-        code = commands.run([*DVC, "repro", "--single-item", "--keep-going", *ready]) or code
+        # More than two would only wait: DVC writes all of dvc.lock for each stage.
+        parts = [ready[::2], ready[1::2]] if jobs > 1 and len(ready) > 1 else [ready]
+        code = _side_by_side(commands, [[*STAGES, *part] for part in parts]) or code
     return code
 
 
@@ -174,9 +175,10 @@ def changed_stages(names: Iterable[str]) -> Iterator[tuple[str, bool]]:
     from dvc.stage.cache import RunCacheNotFoundError
 
     with Repo() as repo, repo.lock:
+        # All at once: for each stage that is loaded by its name, DVC reads all of dvc.lock.
+        known = {stage.addressing: stage for stage in repo.index.stages}
         for name in names:
-            stage = repo.stage.load_one(name=name)
-            if not stage.changed():
+            if not (stage := known[name]).changed():
                 continue
             if stage.changed_stage() or stage.changed_deps():
                 stage.save_deps()
