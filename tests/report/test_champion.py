@@ -1,6 +1,7 @@
 """The best net as a model: which one, the same answers everywhere, registered once."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_the_card_says_how_good_and_how_far(trained_copy: Path) -> None:
     study = read_study(load_params())
     mean = study.results["improve-best"].mean("test_accuracy")
     assert f"mean over n = 2 seeds | {mean:.4f} ±" in card
+    assert re.search(r"`\. At most \d+ epochs, fp32\. ", card)
     assert "A demonstration, not a good model" in card and "Use and limits" in card
 
 

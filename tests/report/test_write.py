@@ -143,6 +143,7 @@ def test_originals_stand_beside_ours(tmp_path: Path) -> None:
     assert row(page, "train accuracy")[2] == "0.8797"
     assert row(page, "test accuracy")[2] == "0.7160"
     assert "0.8968" in page and "0.7239" in page and "0.7439" in page
+    assert "stand beside ours.\n\n**How far" in page
 
 
 def test_a_protocol_of_its_own_is_told_and_the_originals_are_left_out(tmp_path: Path) -> None:
