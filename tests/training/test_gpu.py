@@ -349,7 +349,8 @@ def test_a_scale_for_gpus_is_not_shared_out_on_a_cpu() -> None:
 def test_a_scale_without_a_device_is_written_as_it_was() -> None:
     params = load_params(ROOT / "params.yaml")
     assert "device" not in study_parameters(params)["size"]
-    params = params.model_copy(update={"scale": "full_gpu"})
-    assert study_parameters(params)["size"]["device"] == "cuda"
-    assert params.scales["full_gpu"].precision == "bf16"
-    assert params.scales["full_gpu"].seeds == params.scales["full"].seeds
+    for name in ("full", "fixed"):
+        there = params.model_copy(update={"scale": f"{name}_gpu"})
+        assert study_parameters(there)["size"]["device"] == "cuda"
+        on_gpu = params.scales[f"{name}_gpu"]
+        assert on_gpu == params.scales[name].model_copy(update={"device": "cuda"})
