@@ -19,9 +19,13 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.data.photo import check_photo
     from cifar_tricks.parameters.dependencies import recipes, study_parameters
     from cifar_tricks.parameters.load import load_params
+    from cifar_tricks.parameters.variants import variants
 
     params = load_params()
     check_place()
+    for key, variant in variants(params).items():
+        if reason := variant.left_out:
+            print(f"{key} is left out: {reason}", flush=True)
     # The default is downloaded later.
     if params.visualize.image != type(params.visualize).model_fields["image"].default:
         check_photo(Path(params.visualize.image))

@@ -32,7 +32,8 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.runs.checks import check_complete
     from cifar_tricks.training.backbones import check_choice
 
-    planned = list(trainable_variants(params))
+    trainable = trainable_variants(params)
+    planned = [key for key, variant in trainable.items() if not variant.left_out]
     if not argv:
         check_choice()
         check_complete(params.scale, dict.fromkeys(planned, params.seeds))

@@ -12,6 +12,7 @@ from _run import run
 
 def main(argv: list[str]) -> None:
     """Writes ``reports/experiment/metrics.json`` and ``curves.csv``, and logs to MLflow."""
+    from cifar_tricks.base.errors import UserError
     from cifar_tricks.parameters.load import load_params
     from cifar_tricks.parameters.variants import planned_variants
 
@@ -28,9 +29,11 @@ def main(argv: list[str]) -> None:
 
     find_store()  # an address that is none is told before the work
     key, folder = f"{params.model}-{params.trick}", Path("reports/experiment")
+    variant = planned_variants(params)[key]
+    if reason := variant.left_out:
+        raise UserError(f"{key} is left out: {reason}")
     runs, scores = score_variants(params, [key])
     write_atomically(folder / "metrics.json", to_json(experiment_metrics(runs[key], scores)))
-    variant = planned_variants(params)[key]
     result = Result(variant=variant, seeds=params.seeds, run=runs[key], scores={})
     write_curves(result, folder / "curves.csv")
     track_or_keep(params, [key], metrics(params, runs, scores), folder=folder)

@@ -20,6 +20,7 @@ pytest_plugins = [
     "helpers.file_server",
     "helpers.mlflow_project",
     "helpers.judge_tables",
+    "helpers.imported_nets",
 ]
 
 # The longest first, so that xdist's workers end together; the first makes the DVC repository that

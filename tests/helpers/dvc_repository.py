@@ -44,8 +44,9 @@ TRAININGS = {
 }
 
 
-# DVC cannot know whether the store has everything, so these run each time.
-LOOKS = {"track"}
+# DVC cannot know whether the store has everything, and the code of nets that params.yaml names, so
+# these run each time.
+LOOKS = {"check", "track"}
 READ_TEST_IMAGES = ("evaluate", "experiment")
 LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
 

@@ -12,6 +12,7 @@ import pytest
 from helpers.project import ROOT
 from ruamel.yaml import YAML
 
+from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.training.call import MOVED
@@ -24,6 +25,7 @@ PACKAGES = [
     "transfer",
     "tricks",
     "parameters",
+    "imported",
     "data",
     "runs",
     "evaluation",
@@ -40,6 +42,7 @@ PACKAGES = [
 ]
 # What recipes name and nobody imports; the stages that train it name it themselves.
 NAMED_BY_RECIPES = {*MOVED, *MOVED.values(), "cifar_tricks.transfer.net.TransferNet"}
+NAMED_BY_RECIPES |= {ImportedSpec.module.target, ImportedSpec.check.target}
 PATH = re.compile(r"cifar_tricks(\.\w+)+\.?")
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 

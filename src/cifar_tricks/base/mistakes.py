@@ -12,6 +12,9 @@ from cifar_tricks.base.wording import choose_from as choose_from
 from cifar_tricks.base.wording import printable as printable
 from cifar_tricks.base.wording import shorten as shorten
 
+# pydantic puts the tag of a union's member into the place of a mistake, where it means nothing.
+UNION_TAGS = ("<own>", "<imported>")
+
 
 class Section(BaseModel):
     """A mapping of params.yaml: unknown keys, wrong types, NaN and infinity are mistakes."""
@@ -56,7 +59,8 @@ def explain(error: ValidationError, *, where: tuple[str, ...] = ()) -> str:
         where: keys that lead to the validated section.
     """
     first = error.errors()[0]
-    key = ".".join([*where, *(str(part) for part in first["loc"])]) or "the file"
+    place = [str(part) for part in first["loc"] if part not in UNION_TAGS]
+    key = ".".join([*where, *place]) or "the file"
     if first["type"] == "unknown_key":
         line = f"{key}: {first['msg']}"
     elif first["type"] == "missing":

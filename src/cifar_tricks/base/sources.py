@@ -28,7 +28,7 @@ def source_hash(roots: Iterable[str]) -> str:
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if name not in sources and name.split(".")[0] == PACKAGE.name and path.is_file():
             sources[name] = path.read_bytes()
-            wanted += _imports(sources[name])
+            wanted += imported_names(sources[name])
     if not sources or (missing := missing - sources.keys()):
         raise RuntimeError(f"no source of {', '.join(sorted(missing)) or 'anything'} in {PACKAGE}")
     digest = hashlib.sha256()
@@ -37,7 +37,7 @@ def source_hash(roots: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _imports(source: bytes) -> Iterator[str]:
+def imported_names(source: bytes) -> Iterator[str]:
     """Names of the modules that a source imports, packages and functions among them."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -8,6 +8,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.data.photo import crop_square, read_photo, with_home
 from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.schema import Params
 
 
 def print_classes(image: str, scale: str) -> int:
@@ -30,16 +31,16 @@ def print_classes(image: str, scale: str) -> int:
     if scale not in params.scales:
         raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
     picture = read_photo(with_home(image), min_side=32)
-    print(_told(Path("reports") / scale / "champion", crop_square(picture, 32)))
+    print(_told(Path("reports") / scale / "champion", crop_square(picture, 32), params))
     return 0
 
 
-def _told(folder: Path, image: object) -> str:
+def _told(folder: Path, image: object, params: Params) -> str:
     import numpy as np
 
     from cifar_tricks.evaluation.classifier import load_classifier
 
-    classifier = load_classifier(folder)
+    classifier = load_classifier(folder, params)
     about = classifier.about
     (probabilities,) = classifier.probabilities(np.asarray(image)[None])
     ranked = sorted(zip(about["classes"], probabilities, strict=True), key=lambda pair: -pair[1])

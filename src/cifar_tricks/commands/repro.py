@@ -131,7 +131,8 @@ def _train_and_report(commands: Commands, params: Params, jobs: int) -> int:
 def _train_elsewhere(commands: Commands, params: Params, engine: Engine) -> int:
     """Lets an engine train what DVC would train now; its stages then take it over with its weights,
     as if it had been trained here."""
-    by_stage = {variant.stage: variant for variant in trainable_variants(params).values()}
+    trainings = [one for one in trainable_variants(params).values() if not one.left_out]
+    by_stage = {variant.stage: variant for variant in trainings}
     due = [by_stage[stage].key for stage, runs in changed_stages(by_stage) if runs]
     gpu = engine.has_gpu(params.device)
     study = Study(params, RECORD, "cuda" if gpu else "cpu", frozenset({"weights"}))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cifar_tricks.base import resources
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.engines.local import has_gpu
+from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.training.arithmetic import multiply_adds
@@ -72,7 +73,9 @@ def seconds(variant: Variant) -> float:
     of a net's forward pass in a second, and what 3.5 million cost for an image in any net.
     """
     net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 3.5e6
-    if isinstance(net, BackboneSpec):
+    if isinstance(net, ImportedSpec):
+        total = 1e8  # of whatever size
+    elif isinstance(net, BackboneSpec):
         total = 3e8  # the frozen part runs once per image, the trained part in each epoch
     else:
         for layer, (filters, size) in enumerate(

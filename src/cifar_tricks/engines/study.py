@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cifar_tricks.base.files import hash_file
+from cifar_tricks.base.user_code import own_files
 from cifar_tricks.engines.jobs import Job
+from cifar_tricks.parameters.imported import ImportedNet
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.training.backbones import FOLDER
@@ -74,8 +76,17 @@ class Study:
                     # Without the times of the files: the same code has the same hash.
                     entry = zipfile.ZipInfo(f"src/{path.relative_to(SOURCE).as_posix()}")
                     archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+            for name, path in sorted(self._own_files().items()):
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
         used = json.dumps(data, sort_keys=True).encode()
         return text.getvalue(), hashlib.sha256(text.getvalue() + used).hexdigest()[:16]
+
+    def _own_files(self) -> dict[str, Path]:
+        """The user's modules that the nets of params.yaml name, by their places."""
+        models, root = self.params.models.values(), Path.cwd()
+        targets = [model.target for model in models if isinstance(model, ImportedNet)]
+        files = [path for target in targets for path in own_files(target, root)]
+        return {path.relative_to(root).as_posix(): path for path in files}
 
     def data(self, jobs: Iterable[Job]) -> dict[str, str]:
         """The files that jobs read, each with its sha256."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from cifar_tricks.base.arrays import Arrays, read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored
 from cifar_tricks.base.mistakes import explain, shorten
-from cifar_tricks.parameters.schema import Net
+from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.parameters.schema import Net, Params
+from cifar_tricks.parameters.variants import planned_variants
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.nets import load_weights
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import autocast
-from cifar_tricks.training.recipe import CLASS_NAMES, IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
+from cifar_tricks.training.recipe import CLASS_NAMES, IMAGE_CHANNELS, IMAGE_SIZE, AnyNet, NetSpec
 
 CARD = "card.md"
 
@@ -89,8 +91,12 @@ class Classifier:
         return torch.softmax(logits.double(), 1).float().numpy()
 
 
-def load_classifier(folder: Path) -> Classifier:
+def load_classifier(folder: Path, params: Params | None = None) -> Classifier:
     """Reads a folder that the stage ``champion`` wrote, or a copy of it.
+
+    Args:
+        folder: of plain files.
+        params: the checked parameters, whose imported nets may be called; None for none.
 
     Raises:
         UserError: it is not there, its weights are missing or damaged, or they are not those of the
@@ -112,13 +118,13 @@ def load_classifier(folder: Path) -> Classifier:
     if arrays.sha256 != about.get("weights_sha256"):
         raise UserError(f"{weights} is not the file of {path}; {restored(weights)}")
     try:
-        return _build(about, arrays)
+        return _build(about, arrays, params)
     except NOT_A_NET as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not describe the net of {weights}: {reason}") from error
 
 
-def _build(about: dict[str, Any], arrays: Arrays) -> Classifier:
+def _build(about: dict[str, Any], arrays: Arrays, params: Params | None) -> Classifier:
     """The classifier, after it has answered once; raises one of NOT_A_NET."""
     classes = about["classes"]
     if len(classes) != len(CLASS_NAMES) or not all(name.isprintable() for name in classes):
@@ -126,8 +132,12 @@ def _build(about: dict[str, Any], arrays: Arrays) -> Classifier:
     shown = f"{about['key']} {int(about['seed'])} {about['scale']} {about['test_accuracy']:.4f}"
     if not shown.isprintable():
         raise ValueError(f"it says {shorten(shown)}")
-    spec = _spec(about["net"])
-    _check_size(spec, sum(array.size for array in arrays.arrays.values()))
+    spec: AnyNet
+    if "target" in about["net"]:
+        spec = _imported(about, params)
+    else:
+        spec = _spec(about["net"])
+        _check_size(spec, sum(array.size for array in arrays.arrays.values()))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.arrays.items()}
     net = load_weights(spec, tensors, torch.device("cpu"))
     normalisation = Normalisation(mean=tuple(about["mean"]), std=tuple(about["std"]))
@@ -148,6 +158,18 @@ def _spec(fields: dict[str, Any]) -> NetSpec:
     for name in CALLS:
         values[name] = None if fields[name] is None else _call(f"net.{name}", **fields[name])
     return NetSpec(**values)
+
+
+def _imported(about: dict[str, Any], params: Params | None) -> AnyNet:
+    """An imported net, which params.yaml names just so: a file that someone was given must not call
+    whatever it likes."""
+    variant = planned_variants(params).get(about["key"]) if params else None
+    if not variant or to_json(asdict(variant.recipe.net)) != to_json(about["net"]):
+        target = shorten(about["net"]["target"])
+        raise ValueError(f"net.target = {target}: not what params.yaml and its code are now")
+    if reason := variant.left_out:
+        raise ValueError(reason)
+    return variant.recipe.net
 
 
 def _call(where: str, target: str, arguments: dict[str, Any]) -> Call:

@@ -80,7 +80,7 @@ class Result:
         counts = Counter(self.status(seed) for seed in self.seeds)
         for status in (MISSING, DIVERGED):
             if counts[status] == len(self.seeds):
-                return status
+                return f"left out: {reason}" if (reason := self.variant.left_out) else status
             if counts[status]:
                 return f"{status} ({counts[status]} of {len(self.seeds)} seeds)"
         return ""

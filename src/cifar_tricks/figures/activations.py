@@ -15,11 +15,17 @@ from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from cifar_tricks.data.photo import crop_square, read_photo
-from cifar_tricks.figures.layers import PHOTO_SIZE, check_layers, layer_outputs, node_names
+from cifar_tricks.figures.layers import (
+    PHOTO_SIZE,
+    check_layers,
+    convolutions,
+    layer_outputs,
+    module_outputs,
+    node_names,
+)
 from cifar_tricks.figures.views import Examples, NetView
 from cifar_tricks.parameters.schema import ShownLayers
 from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
-from cifar_tricks.training.nets import ConvNet
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.recipe import CLASS_NAMES
 
@@ -54,12 +60,12 @@ def view_photo(
 
 
 def view_example(
-    net: ConvNet, normalisation: Normalisation, key: str, examples: Examples, place: int = 0
+    net: nn.Module, normalisation: Normalisation, key: str, examples: Examples, place: int = 0
 ) -> NetView:
     """What one of our own nets makes of a test image.
 
     Args:
-        net: in evaluation mode, on the CPU.
+        net: in evaluation mode, on the CPU; one with convolutions.
         normalisation: of its run.
         key: of its variant.
         examples: the test images.
@@ -72,15 +78,15 @@ def view_example(
     return _view(net, normalisation, layers, pixels, CLASS_NAMES, net=key, image=description)
 
 
-def _own_layers(net: ConvNet) -> ShownLayers:
-    """First and last convolution of a ConvNet."""
-    names = "blocks.0.conv", f"blocks.{len(net.blocks) - 1}.conv"
-    first, last = map(net.get_submodule, names)
+def _own_layers(net: nn.Module) -> ShownLayers:
+    """First and last convolution of a net of the study."""
+    names = convolutions(net)
+    first, last = map(net.get_submodule, (names[0], names[-1]))
     assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)
     return ShownLayers(
         first=names[0],
         filters=tuple(range(min(SHOWN, first.out_channels))),
-        last=names[1],
+        last=names[-1],
         channels=tuple(range(min(SHOWN, last.out_channels))),
     )
 
@@ -95,8 +101,12 @@ def _view(
 ) -> NetView:
     batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     images = normalisation.to(batch.device)(batch)
-    output = node_names(module)[-1]
-    results = layer_outputs(module, images, {layers.first, layers.last, output})
+    shown = {layers.first, layers.last}
+    if shown <= dict(module.named_modules()).keys():
+        output, results = "", module_outputs(module, images, {*shown, ""})
+    else:
+        output = node_names(module)[-1]
+        results = layer_outputs(module, images, {*shown, output})
     answer = results[output][0].softmax(0)
     best = int(answer.argmax())
     convolution = module.get_submodule(layers.first)

@@ -6,24 +6,32 @@ localization.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifar_tricks.figures.layers import convolutions, module_outputs
 from cifar_tricks.figures.views import Attribution, Examples
 from cifar_tricks.training.nets import ConvNet
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.recipe import IMAGE_SIZE
 
+Half = Callable[[Tensor], Tensor]
 
-def split_net(net: ConvNet) -> tuple[nn.Sequential, nn.Sequential]:
+
+def split_net(net: nn.Module) -> tuple[Half, Half]:
     """The net in two halves: images to the last feature maps, and these to logits.
 
     The cut lies behind the last block's activation and before its pooling, where the maps are
     largest. Where the net pools first, because the two commute, the halves do not: they compute the
-    same logits.
+    same logits. Of an imported net the cut lies behind its last convolution, and the second half
+    goes with the images that the first was given.
     """
+    if not isinstance(net, ConvNet):
+        return _split_behind(net, convolutions(net)[-1])
     *before, last = net.blocks
     parts = dict(last.named_children())
     rest = [parts.pop(name) for name in ("pool", "dropout") if name in parts]
@@ -33,7 +41,25 @@ def split_net(net: ConvNet) -> tuple[nn.Sequential, nn.Sequential]:
     )
 
 
-def grad_cam(features: nn.Module, head: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+def _split_behind(net: nn.Module, name: str) -> tuple[Half, Half]:
+    given: list[Tensor] = []
+
+    def features(images: Tensor) -> Tensor:
+        given[:] = [images]
+        return module_outputs(net, images, [name])[name].clone()
+
+    def head(maps: Tensor) -> Tensor:
+        hook = net.get_submodule(name).register_forward_hook(lambda *_: maps)
+        try:
+            logits: Tensor = net(given[0])
+        finally:
+            hook.remove()
+        return logits
+
+    return features, head
+
+
+def grad_cam(features: Half, head: Half, images: Tensor, classes: Tensor) -> Tensor:
     """The feature maps, each weighted by how much the class's logit grows with it on average.
 
     Args:
@@ -59,7 +85,7 @@ def grad_cam(features: nn.Module, head: nn.Module, images: Tensor, classes: Tens
 
 
 def attribute(
-    net: ConvNet, normalisation: Normalisation, key: str, examples: Examples
+    net: nn.Module, normalisation: Normalisation, key: str, examples: Examples
 ) -> Attribution:
     """Grad-CAM of the predicted and of the true class, for every example.
 
@@ -80,13 +106,19 @@ def attribute(
     )
     return Attribution(
         net=key,
-        layer=f"activations of blocks.{len(net.blocks) - 1} before pooling",
+        layer=_layer(net),
         map_size=size,
         examples=examples,
         for_predicted=predicted_maps,
         for_label=label_maps,
         probability=answers.numpy(),
     )
+
+
+def _layer(net: nn.Module) -> str:
+    if isinstance(net, ConvNet):
+        return f"activations of blocks.{len(net.blocks) - 1} before pooling"
+    return f"outputs of {convolutions(net)[-1]}"
 
 
 def _enlarge(maps: Tensor) -> np.ndarray:

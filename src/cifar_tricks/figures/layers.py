@@ -5,7 +5,7 @@ Source: torchvision's feature extraction, which follows a net by torch.fx.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.parameters.schema import ShownLayers
+from cifar_tricks.training.recipe import IMAGE_SIZE
 
 # Height and width in pixels of what ImageNet nets take.
 PHOTO_SIZE = 224
@@ -42,6 +43,43 @@ def layer_outputs(net: nn.Module, images: Tensor, layers: Iterable[str]) -> dict
         with torch.inference_mode():
             outputs[name] = extractor(images)[name]
     return outputs
+
+
+def module_outputs(net: nn.Module, images: Tensor, modules: Iterable[str]) -> dict[str, Tensor]:
+    """The same for modules alone, seen at work: also where torch.fx cannot follow the code.
+
+    Args:
+        net: in evaluation mode.
+        images: as the net takes them, (B, 3, H, W).
+        modules: names of modules; "" is the net. Of one that runs several times, the last output.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        # A copy: what follows may work in place.
+        return lambda module, given, output: outputs.update({name: output.clone()})
+
+    hooks = [net.get_submodule(name).register_forward_hook(note(name)) for name in modules]
+    try:
+        with torch.inference_mode():
+            net(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def convolutions(net: nn.Module) -> list[str]:
+    """Names of the convolutions that any net runs, in this order; none where the first of them sees
+    no colour image.
+
+    Args:
+        net: in evaluation mode, of images (B, 3, 32, 32).
+    """
+    named = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+    images = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    run = list(module_outputs(net, images, named))
+    return run if run and _sees_images(net.get_submodule(run[0])) else []
 
 
 def check_layers(net: nn.Module, layers: ShownLayers, where: str) -> None:

@@ -18,13 +18,14 @@ from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.figures.activations import view_example, view_photo
 from cifar_tricks.figures.draw_activations import plan_pictures
 from cifar_tricks.figures.grad_cam import attribute
+from cifar_tricks.figures.layers import convolutions
 from cifar_tricks.figures.style import save_figure
 from cifar_tricks.figures.views import Examples, Views
 from cifar_tricks.parameters.schema import Params, ShownLayers
 from cifar_tricks.runs.folders import WEIGHTS, seed_folder, seeds_with_weights
 from cifar_tricks.training.backbones import BACKBONES, used_backbone, weights_file
 from cifar_tricks.training.device import prepare
-from cifar_tricks.training.nets import ConvNet, load_weights
+from cifar_tricks.training.nets import load_weights
 from cifar_tricks.training.normalisation import Normalisation
 
 CPU = torch.device("cpu")
@@ -51,6 +52,9 @@ def write_pictures(study: StudyResults, folder: Path) -> None:
     runs = {key: result.run for key, result in shown.items() if result.run}
     seeds = {key: here[0] for key, run in runs.items() if (here := seeds_with_weights(run))}
     nets = {key: _own_net(shown[key], seed) for key, seed in seeds.items()}
+    for key in [key for key, (net, _) in nets.items() if not convolutions(net)]:
+        print(f"{key}: no picture, since no convolution of its net sees the image", flush=True)
+        del nets[key], seeds[key]
     examples = Examples.from_arrays(read_arrays(folder / "examples.safetensors").arrays)
     views = make_views(_imagenet(study.params), nets, examples, best.key if best else None)
     for name, picture in plan_pictures(views).items():
@@ -95,14 +99,13 @@ def _imagenet(params: Params) -> ImageNetView | None:
     )
 
 
-def _own_net(result: Result, seed: int) -> tuple[ConvNet, Normalisation]:
+def _own_net(result: Result, seed: int) -> tuple[nn.Module, Normalisation]:
     """The net of a seed, in evaluation mode."""
     assert result.run is not None
     path = seed_folder(result.run.scale, result.key, seed) / WEIGHTS
     arrays = read_arrays(path).arrays
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     net = load_weights(result.variant.recipe.net, weights, CPU)
-    assert isinstance(net, ConvNet)
     outcome = result.run.seeds[seed]
     return net, Normalisation(mean=outcome.mean, std=outcome.std)
 
@@ -128,7 +131,7 @@ class ImageNetView:
 
 def make_views(
     imagenet: ImageNetView | None,
-    own: Mapping[str, tuple[ConvNet, Normalisation]],
+    own: Mapping[str, tuple[nn.Module, Normalisation]],
     examples: Examples | None,
     best: str | None,
 ) -> Views:

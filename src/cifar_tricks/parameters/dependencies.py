@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cifar_tricks import tricks
+from cifar_tricks.base.files import hash_file
+from cifar_tricks.base.sources import PACKAGE
+from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.protocol import protocol
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, variants
@@ -52,15 +54,17 @@ def recipes(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _made_of(params: Params, variant: Variant) -> dict[str, Any]:
-    content = {
+    content: dict[str, Any] = {
         "recipe": asdict(variant.recipe),
         "tricks": {name: _sha256(name) for name in variant.tricks},
     }
+    if isinstance(variant.recipe.net, ImportedSpec):
+        # Which no stage names, since most nets do without.
+        content["code"] = hash_file(PACKAGE / "imported/build.py")
     if variant.recipe.copies:
         content["copies"] = {"values": params.tricks["augment"], "sha256": _sha256("augment")}
     return content
 
 
 def _sha256(trick: str) -> str:
-    file = Path(tricks.__path__[0]) / f"{trick}.py"
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hash_file(Path(tricks.__path__[0]) / f"{trick}.py")

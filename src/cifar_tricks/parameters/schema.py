@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from cifar_tricks.base.mistakes import Section
+from cifar_tricks.base.mistakes import UNION_TAGS, Section
+from cifar_tricks.parameters.imported import ImportedNet
 
 # Names become folders and DVC stage names, and "-" joins a model and a trick to a key.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -56,6 +57,18 @@ class Net(Section):
     pool: Pixels | None
     pool_every: Annotated[int, Field(ge=1, le=64)] = 1
     hidden: Annotated[tuple[Units, ...], Field(strict=False, max_length=64)]
+
+
+def _kind(given: Any) -> str:
+    """Which kind of net an entry of ``models`` is, as one of UNION_TAGS."""
+    imported = isinstance(given, ImportedNet) or (isinstance(given, dict) and "target" in given)
+    return UNION_TAGS[1 if imported else 0]
+
+
+AnyModel = Annotated[
+    Annotated[Net, Tag(UNION_TAGS[0])] | Annotated[ImportedNet, Tag(UNION_TAGS[1])],
+    Discriminator(_kind),
+]
 
 
 class Setting(Section):
@@ -120,7 +133,7 @@ class Params(Section):
     records: Literal["use", "ignore"]
     scales: Annotated[dict[Name, Scale], Field(min_length=1)]
     train: Train
-    models: Annotated[dict[Name, Net], Field(min_length=1)]
+    models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
     reference: Net
     tricks: dict[Name, dict[str, Any]]
     improve: dict[Name, Stack]

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_tricks.base.mistakes import choose_from, section, wrong_name
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.mistakes import choose_from, printable, section, wrong_name
+from cifar_tricks.parameters.imported import ImportedNet, ImportedSpec, apply_trick
 from cifar_tricks.parameters.protocol import changed, protocol, slots
 from cifar_tricks.parameters.rules import check_recipe, check_steps
 from cifar_tricks.parameters.schema import Net, Params, Stack
@@ -66,6 +68,24 @@ class Variant(VariantNames):
     def backbone(self) -> str | None:
         """The net from ImageNet that it starts from; None for a net of our own."""
         return self.recipe.net.backbone if isinstance(self.recipe, TransferRecipe) else None
+
+    @property
+    def left_out(self) -> str:
+        """Why it is not trained: a net of the user's has nothing that its tricks could change; ""
+        where it is. Builds such a net, once in a process.
+
+        Raises:
+            UserError: it cannot be built, or cannot be trained.
+        """
+        net: Any = self.recipe.net
+        if not isinstance(net, ImportedSpec):
+            return ""
+        try:
+            return str(ImportedSpec.check(net, precision=self.recipe.precision))
+        except ValueError as error:
+            place = "models" if self.group == "tricks" else f"{self.group}.{self.trick}: models"
+            reason = printable(" ".join(str(error).split()))
+            raise UserError(f"params.yaml: {place}.{self.model}: {reason}") from error
 
 
 def variants(
@@ -172,18 +192,25 @@ def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...])
     models = {**params.models, "reference": params.reference}
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
-    net = section(Net, {**models[stack.model].model_dump(), **stack.net}, (*where, "net"))
+    spec = _spec(stack, models[stack.model], where)
     train = changed(protocol(params, scale), stack.train, (*where, "train"))
     recipe = Recipe(
-        net=NetSpec(**net.model_dump()),
+        net=spec,
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
         batch_size=train.batch_size,
         **slots(params.scales[scale], train),
     )
     for name, values in stack.tricks.items():
-        recipe = _trick(name, values, (*where, "tricks", name)).apply(recipe)
+        recipe = apply_trick(_trick(name, values, (*where, "tricks", name)), name, recipe)
     check_recipe(recipe, stack, where)
     return recipe
+
+
+def _spec(stack: Stack, model: Net | ImportedNet, where: tuple[str, ...]) -> NetSpec:
+    if isinstance(model, ImportedNet):
+        return model.spec(stack.net, f"models.{stack.model}")
+    net = section(Net, {**model.model_dump(), **stack.net}, (*where, "net"))
+    return NetSpec(**net.model_dump())
 
 
 def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:

@@ -3,6 +3,7 @@
     run.json                    what was trained, and how far each seed came
     seed=<n>/model.safetensors  the kept weights
     seed=<n>/history.csv        the learning curves: step, epoch, split, loss, accuracy
+    left_out.txt                in place of all: why a net of the user's is not trained so
     seed=<n>/answers.json       in place of weights: what a seed from ``records`` answered to the
                                 test images where it was trained
 
@@ -27,6 +28,7 @@ from cifar_tricks.runs.run import Run
 
 # Of weights and answers a seed has one.
 WEIGHTS, HISTORY, ANSWERS = "model.safetensors", "history.csv", "answers.json"
+LEFT_OUT = "left_out.txt"
 HISTORY_COLUMNS = ("step", "epoch", "split", "loss", "accuracy")
 
 

@@ -80,10 +80,13 @@ def plan(params: Params, key: str, scale: str | None = None) -> Training:
         scale: a key of ``scales``; the chosen one where None.
 
     Raises:
-        UserError: no such variant, no backbone, missing or damaged data, or no such device.
+        UserError: no such variant or one that is left out, no backbone, missing or damaged data,
+            or no such device.
     """
     scale = scale or params.scale
     variant = find_variant(params, key, scale)
+    if reason := variant.left_out:
+        raise UserError(f"{variant.key} is left out: {reason}")
     device = choose_device(params.device)
     prepare(device, threads=variant.recipe.threads, precision=variant.recipe.precision)
     backbone = None

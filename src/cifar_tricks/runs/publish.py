@@ -11,7 +11,8 @@ import torch
 
 from cifar_tricks.base.files import project_root, write_atomically
 from cifar_tricks.base.signed_json import finite, to_json
-from cifar_tricks.runs.folders import ANSWERS, HISTORY, WEIGHTS, write_run
+from cifar_tricks.parameters.variants import Variant
+from cifar_tricks.runs.folders import ANSWERS, HISTORY, LEFT_OUT, WEIGHTS, write_run
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Origin, Run, SeedResult
 from cifar_tricks.runs.seed import RESULT, STATE, Seed
@@ -76,6 +77,23 @@ def publish(seeds: Sequence[Seed], target: Path) -> None:
         for name in (HISTORY, WEIGHTS if seed.has_weights else ANSWERS):
             shutil.copyfile(seed.folder / name, seed_target / name)
     write_run(make_run(seeds), target)
+
+
+def leave_out(variant: Variant, target: Path) -> bool:
+    """Writes why a variant is not trained into its folder, in place of a run.
+
+    Returns:
+        Whether it is left out; where not, nothing is written.
+
+    Raises:
+        UserError: its net cannot be trained at all.
+    """
+    if not (reason := variant.left_out):
+        return False
+    print(f"{variant.key} is left out: {reason}", flush=True)
+    shutil.rmtree(target, ignore_errors=True)
+    write_atomically(target / LEFT_OUT, f"{reason}\n".encode())
+    return True
 
 
 def forget(seeds: Sequence[Seed], *, keep: bool) -> None:

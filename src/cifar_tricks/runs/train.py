@@ -16,7 +16,7 @@ from cifar_tricks.parameters.schema import Gpu, Params
 from cifar_tricks.runs.ahead import find_variant, folder_ahead, is_ahead, set_ahead
 from cifar_tricks.runs.folders import run_folder
 from cifar_tricks.runs.plan import Training, check_device, check_room, plan
-from cifar_tricks.runs.publish import forget, publish
+from cifar_tricks.runs.publish import forget, leave_out, publish
 from cifar_tricks.runs.records import take_record
 from cifar_tricks.runs.reuse import take_cached
 from cifar_tricks.runs.seed import Seed, locked
@@ -40,6 +40,9 @@ def train_variant(params: Params, key: str) -> None:
             process is training the same.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
+    variant = find_variant(params, key, params.scale)
+    if leave_out(variant, run_folder(params.scale, variant.key)):
+        return
     parent = os.getppid()
     with _trained(params, key) as (training, seeds):
         publish(seeds, run_folder(training.scale, training.variant.key))
@@ -58,8 +61,11 @@ def train_ahead(params: Params, key: str) -> None:
     Raises:
         UserError, Interrupted: as :func:`train_variant` does.
     """
-    if is_ahead(params, find_variant(params, key, params.scale)):
+    variant = find_variant(params, key, params.scale)
+    if is_ahead(params, variant):
         return
+    if leave_out(variant, folder_ahead(params.scale, variant)):
+        return set_ahead(params, variant)
     with _trained(params, key) as (training, seeds):
         publish(seeds, folder_ahead(training.scale, training.variant))
         set_ahead(params, training.variant)

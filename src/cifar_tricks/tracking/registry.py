@@ -48,7 +48,7 @@ def register(scale: str, folder: Path) -> str:
         folder: ``reports/<scale>``, with ``champion`` and ``examples.safetensors``.
 
     Returns:
-        The version that the alias names now; "" where there is no champion.
+        The version that the alias names now; "" where there is no champion, or an imported net.
 
     Raises:
         UserError: its files are missing, it was not logged, or the store cannot be reached.
@@ -59,6 +59,9 @@ def register(scale: str, folder: Path) -> str:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: dvc repro champion writes it") from error
     if about["key"] is None:
+        return ""
+    if target := about["net"].get("target"):
+        print(f"the champion is not registered: MLflow does not carry the code of {target}")
         return ""
     store, name, sha256 = find_store(), registered_name(scale), about["weights_sha256"]
     in_experiment = "DVC_EXP_NAME" in os.environ

@@ -66,7 +66,8 @@ class Trainer:
         self.optimizer: torch.optim.Optimizer = recipe.optimizer(trainable)
         self.optimizer_step = optimizers.bare_step(self.optimizer)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        replays = self.stream.replays and optimizers.can_replay(self.optimizer, self.data.train)
+        replays = self.stream.replays and getattr(recipe.net, "replays", True)
+        replays = replays and optimizers.can_replay(self.optimizer, self.data.train)
         if replays:
             optimizers.make_replayable(self.optimizer, device)
         self.steps_before_recording = STEPS_BEFORE_RECORDING if replays else math.inf
