@@ -53,13 +53,13 @@ def daemon(command: Sequence[str], log: Path, **settings: object) -> Iterator[ps
 
 
 def end_tree(process: psutil.Process, number: int) -> None:
-    """Sends a signal to a process and all below it; kills what is left after ten seconds."""
+    """Sends a signal to a process and all below it; kills what is left after three seconds."""
     with suppress(psutil.NoSuchProcess):
         tree = [*process.children(recursive=True), process]
         for one in tree:
             with suppress(psutil.NoSuchProcess):
                 one.send_signal(number)
-        for one in psutil.wait_procs(tree, timeout=10)[1]:
+        for one in psutil.wait_procs(tree, timeout=3)[1]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
         psutil.wait_procs(tree, timeout=5)
