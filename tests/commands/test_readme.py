@@ -1,20 +1,38 @@
-"""The generated tables of README and docs are those of the committed reports."""
+"""What README and docs say of results is what the committed reports say."""
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.commands.readme import BLOCK, PAGES, SPEED, fill
+from cifar_tricks.commands.readme import PAGES, fill, renewed
+from cifar_tricks.report.findings import Findings
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_pages_hold_what_the_reports_say(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = page.read_text()
-    assert BLOCK.search(text) or SPEED.search(text), f"{page} shows no results"
-    assert fill(text) == text, "make readme writes it"
+    assert renewed(page) == page.read_text(), "make readme writes it"
+
+
+def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sentences around the numbers claim, in docs/answer.md.j2 and docs/findings.md.j2."""
+    monkeypatch.chdir(ROOT)
+    first, second = Findings("full_gpu"), Findings("fixed_gpu")
+    for scale in (first, second):
+        for model in ("model1", "model2"):
+            assert "`augment`" in scale.resolved(model, 1)
+            assert "`kaiming_normal`" in scale.resolved(model, -1)
+            assert scale.comparisons[f"{model}-batch_norm"]["difference_low"] > 0
+    assert "augment_online" in first.resolved("model1", 1)
+    assert "augment_online" in second.resolved("model1", -1)
+    assert "dropout" in first.resolved("model1", 1) and "`dropout`" in second.open("model1")
+    assert fmean(first.pairs["model2-dropout"]) > 0 > fmean(second.pairs["model2-dropout"])
+    assert [
+        len(scale.pairs[row["key"]]) for scale in (first, second) for row in scale.tricks()
+    ] == [10] * 32
 
 
 def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``make readme``: writes the tables of README.md and docs/ from the committed reports and
+"""``make readme``: writes what README.md and docs/ say of results, from the committed reports and
 benchmarks."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,13 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread, number
-from cifar_tricks.report.markdown import Markdown, table
+from cifar_tricks.report.findings import Findings, protocols_table, turned
+from cifar_tricks.report.markdown import Markdown, render, table
 from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 
-PAGES = (Path("README.md"), Path("docs/speed.md"))
+PAGES = (Path("README.md"), Path("docs/speed.md"), Path("docs/findings.md"))
+DOCS = Path("docs")
+ANSWER = re.compile(r"(<!-- answer -->\n).*?(<!-- end of answer -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 STEPS = re.compile(r"(<!-- steps: (\w+) -->\n).*?(<!-- end of steps -->)", re.DOTALL)
 STEP_GROUPS = ("reference", "improve", "transfer")
@@ -37,23 +41,43 @@ def write_tables() -> int:
         UserError: a report is missing.
     """
     for page in PAGES:
-        try:
-            text = page.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{page} cannot be read: {error.strerror}") from error
-        write_atomically(page, fill(text).encode())
+        write_atomically(page, renewed(page).encode())
     return 0
+
+
+def renewed(page: Path) -> str:
+    """The page as it has to be: by its template ``<page>.j2`` where it has one, else with its
+    blocks filled.
+
+    Raises:
+        UserError: the page or a report is missing.
+    """
+    template = page.with_name(f"{page.name}.j2")
+    if template.exists():
+        return said(template)
+    try:
+        return fill(page.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{page} cannot be read: {error.strerror}") from error
+
+
+def said(template: Path) -> str:
+    """What a page's template says of the committed reports."""
+    words = {"scale": cache(Findings), "protocols_table": protocols_table, "turned": turned}
+    return render(template.name, words, template.parent)
 
 
 def fill(text: str) -> str:
     """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
     from ``reports/SCALE/comparisons.csv``, ``<!-- steps: SCALE -->`` from ``results.csv`` there,
-    ``<!-- speed -->`` from ``benchmarks/results.json``, and ``<!-- graph -->`` from ``dvc dag``.
+    ``<!-- answer -->`` by its template, ``<!-- speed -->`` from ``benchmarks/results.json``, and
+    ``<!-- graph -->`` from ``dvc dag``.
 
     Raises:
         UserError: a report is missing.
     """
     text = BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
+    text = ANSWER.sub(lambda match: f"{match[1]}\n{said(DOCS / 'answer.md.j2')}\n{match[2]}", text)
     text = STEPS.sub(lambda match: f"{match[1]}\n{steps_table(match[2])}\n\n{match[3]}", text)
     text = GRAPH.sub(lambda match: f"{match[1]}{graph()}{match[2]}", text)
     return SPEED.sub(lambda match: f"{match[1]}\n{benchmark_table()}\n\n{match[2]}", text)

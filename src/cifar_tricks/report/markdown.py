@@ -97,10 +97,11 @@ def _row(cells: Sequence[object]) -> str:
     return f"| {' | '.join(escape(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def render(template: str, context: dict[str, Any]) -> str:
-    """Fills a template of this package; every expression is escaped, a missing name is an error."""
+def render(template: str, context: dict[str, Any], folder: Path = TEMPLATES) -> str:
+    """Fills a template, of this package or of another folder; every expression is escaped, a
+    missing name is an error."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         # Escaping is the job of `finalize`: the autoescaping of jinja2 is for HTML.
         autoescape=False,
         finalize=escape,

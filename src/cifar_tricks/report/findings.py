@@ -1,0 +1,199 @@
+"""What the committed reports say, as the words and numbers of a page's sentences.
+
+A page's template asks a scale: ``scale("full").effect("model2-adam")``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.base.notation import NOTHING, Notation
+from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread
+from cifar_tricks.evidence.statistics import ALPHA, CONFIDENCE, summarise
+from cifar_tricks.evidence.verdicts import NOT_RESOLVED
+from cifar_tricks.report.markdown import Markdown, code, table
+
+IN_A_SENTENCE = Notation(digits=3, bounds="[{}, {}]")
+DIRECTIONS = {1: "helps", -1: "hurts", 0: NOT_RESOLVED}
+
+
+class Findings:
+    """The results of one scale, from ``reports/<scale>`` and ``records/<scale>``.
+
+    Args:
+        scale: a key of ``scales`` in params.yaml.
+    """
+
+    def __init__(self, scale: str) -> None:
+        self.scale = scale
+
+    def _read(self, name: str) -> pd.DataFrame:
+        path = Path("reports") / self.scale / name
+        try:
+            return pd.read_csv(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: dvc repro report writes it") from error
+
+    @cached_property
+    def comparisons(self) -> dict[str, Mapping[str, Any]]:
+        """The rows of ``comparisons.csv`` that have a result, by key."""
+        rows = self._read("comparisons.csv")
+        return {row["key"]: row for row in rows[rows["difference"].notna()].to_dict("records")}
+
+    @cached_property
+    def accuracies(self) -> dict[str, list[float]]:
+        """Test accuracies of the variants that have any, a number per seed."""
+        return self._by_seed("test_accuracy")
+
+    @cached_property
+    def pairs(self) -> dict[str, list[float]]:
+        """Differences from the baseline of the same seed, likewise."""
+        return self._by_seed("difference")
+
+    def _by_seed(self, column: str) -> dict[str, list[float]]:
+        rows = self._read("results.csv").dropna(subset=column)
+        return {str(key): [*runs[column]] for key, runs in rows.groupby("key", sort=False)}
+
+    def tricks(self, model: str = "") -> list[Mapping[str, Any]]:
+        """The comparisons of one trick with a baseline, of one net or of all."""
+        rows = self.comparisons.values()
+        return [r for r in rows if r["group"] == "tricks" and model in ("", r["model"])]
+
+    def n(self, key: str) -> int:
+        """How many seeds have a test accuracy."""
+        return len(self.accuracies.get(key, ()))
+
+    def accuracy(self, key: str) -> str:
+        """Mean test accuracy, with the deviation between seeds."""
+        return mean_and_spread(self.accuracies[key]) if self.n(key) else NOTHING
+
+    def change(self, key: str) -> Markdown:
+        """Mean difference from the baseline of the same net, over the pairs of seeds."""
+        pairs = self.pairs.get(key)
+        return Markdown(IN_A_SENTENCE.signed(fmean(pairs) if pairs else None))
+
+    def effect(self, key: str) -> Markdown:
+        """The same with its interval."""
+        bounds = summarise(pairs).interval if (pairs := self.pairs.get(key)) else None
+        shown = f" {IN_A_SENTENCE.interval(bounds.low, bounds.high)}" if bounds else ""
+        return Markdown(f"{self.change(key)}{shown}")
+
+    def resolved(self, model: str, sign: int) -> str:
+        """The tricks whose difference has the sign and a p-value, after Holm, of at most 0.05."""
+        rows = [row for row in self.tricks(model) if _direction(row) == sign]
+        return listed(f"{code(row['trick'])} ({self.change(row['key'])})" for row in rows)
+
+    def open(self, model: str) -> str:
+        """The tricks whose sign is not resolved, with how many seeds each might take."""
+        rows = [row for row in self.tricks(model) if not _direction(row)]
+        needed = [comparison_cells(row).to_resolve for row in rows]
+        pairs = zip(rows, needed, strict=True)
+        return listed(f"{code(row['trick'])} ({count})" for row, count in pairs)
+
+    def deviation(self, model: str) -> str:
+        """Standard deviation between seeds in points: the median over the net's variants."""
+        return _points(row["test_accuracy_std"] for row in self.tricks(model))
+
+    def half_interval(self, model: str) -> str:
+        """Half of the interval of a difference in points: the median over the net's tricks."""
+        rows = self.tricks(model)
+        return _points((row["difference_high"] - row["difference_low"]) / 2 for row in rows)
+
+    def after(self, key: str, epochs: float) -> Markdown:
+        """Difference in validation accuracy from the baseline after so many of its epochs."""
+        rows = self._read("budget.csv")
+        found = rows[(rows["key"] == key) & (rows["epoch"] == epochs)]["difference"]
+        return Markdown(IN_A_SENTENCE.signed(found.iloc[0] if len(found) else None))
+
+    def passing(self, key: str, goal: float) -> Markdown:
+        """How many seeds reach a test accuracy, with Clopper's and Pearson's interval."""
+        values = self.accuracies.get(key)
+        if not values:
+            return Markdown(NOTHING)
+        count = sum(value >= goal for value in values)
+        bounds = stats.binomtest(count, len(values)).proportion_ci(CONFIDENCE)
+        return Markdown(f"{count} of {len(values)} [{bounds.low:.2f}, {bounds.high:.2f}]")
+
+    def cost(self) -> tuple[int, float]:
+        """Trainings on record, and the hours that they took one after the other."""
+        runs = [
+            json.loads(file.read_bytes())["run"]
+            for file in sorted(Path("records", self.scale).glob("*/*.json"))
+        ]
+        ends = [end for run in runs for end in run["seeds"].values()]
+        return len(ends), sum(end["origin"]["seconds"] for end in ends) / 3600
+
+
+def _points(values: Iterable[float]) -> str:
+    found = [*values]
+    return f"{100 * median(found):.2f}" if found else NOTHING
+
+
+def listed(items: Iterable[str]) -> Markdown:
+    """One, two and three; "none" for nothing."""
+    parts = [*items]
+    if len(parts) < 2:
+        return Markdown(parts[0] if parts else "none")
+    return Markdown(f"{', '.join(parts[:-1])} and {parts[-1]}")
+
+
+def _direction(row: Mapping[str, Any]) -> int:
+    """The difference's sign where it is resolved, else 0; p may be no number."""
+    return (1 if row["difference"] > 0 else -1) if row["p_holm"] <= ALPHA else 0
+
+
+def protocols_table(*scales: Findings) -> Markdown:
+    """The tricks at scales of different protocols, side by side, with the original's difference;
+    those without a result at one of them are left out. Nothing is computed across the scales."""
+    shared = [key for key in scales[0].comparisons if all(key in one.comparisons for one in scales)]
+    rows = [
+        scales[0].comparisons[key]
+        for key in shared
+        if scales[0].comparisons[key]["group"] == "tricks"
+    ]
+    header = ["net", "trick"]
+    for scale in scales:
+        counts = sorted({scale.comparisons[row["key"]]["n"] for row in rows})
+        header += [
+            f"{scale.scale}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:]))}",
+            "it",
+        ]
+    cells = [
+        [
+            row["model"],
+            code(row["trick"]),
+            *chain(*(_said(scale, row["key"]) for scale in scales)),
+            comparison_cells(row).original_difference,
+        ]
+        for row in rows
+    ]
+    return table([*header, "original"], cells, "llrlrlr")
+
+
+def _said(scale: Findings, key: str) -> list[str]:
+    """Difference with its interval, and direction, of a comparison."""
+    return [scale.effect(key), DIRECTIONS[_direction(scale.comparisons[key])]]
+
+
+def turned(first: Findings, second: Findings) -> Markdown:
+    """The comparisons whose sign differs between two scales, with both differences; in bold where
+    both are resolved."""
+    found = []
+    for row in first.tricks():
+        key = row["key"]
+        other = second.comparisons.get(key)
+        if other and row["difference"] * other["difference"] < 0:
+            mark = "**" if _direction(row) and _direction(other) else ""
+            change = f"{first.effect(key)} to {second.effect(key)}"
+            found.append(f"- {mark}{code(key)}{mark}: {change}")
+    return Markdown("\n".join(found) or "- none")

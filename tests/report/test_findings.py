@@ -1,0 +1,127 @@
+"""The words and numbers of the pages' sentences, against small reports of known content."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifar_tricks.base.errors import UserError
+from cifar_tricks.report.findings import Findings, listed, protocols_table, turned
+
+# Of each trick on each net: its differences, seed by seed, and Holm's p.
+FIRST = {
+    "model1-adam": ((0.01, 0.03), 0.03),
+    "model1-dropout": ((0.02, 0.02, 0.05), 0.04),
+    "model2-adam": ((-0.01,), 0.2),
+    "model2-dropout": ((-0.04, -0.02), 0.05),
+}
+SECOND = FIRST | {
+    "model1-dropout": ((-0.01, -0.03), 0.01),
+    "model2-adam": ((0.02, 0.04), 0.9),
+}
+Write = Callable[..., Findings]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes the reports and records of a scale."""
+    monkeypatch.chdir(tmp_path)
+
+    def to(name: str, rows: list[dict[str, Any]]) -> None:
+        with Path(name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def scale(name: str, effects: dict[str, tuple[tuple[float, ...], float]]) -> Findings:
+        folder = Path("reports", name)
+        folder.mkdir(parents=True)
+        compared, runs = [], []
+        for key, (pairs, p) in effects.items():
+            model, trick = key.split("-")
+            mean = sum(pairs) / len(pairs)
+            compared.append(
+                dict.fromkeys(
+                    ("mcnemar_p", "claim", "verdict", "flaw",
+                     "baseline_accuracy", "test_accuracy"),
+                    "",
+                )
+                | {"key": key, "group": "tricks", "model": model, "trick": trick, "n": len(pairs),
+                   "test_accuracy_std": 0.01 * len(pairs), "difference": mean,
+                   "difference_low": mean - 0.02, "difference_high": mean + 0.02, "p_holm": p,
+                   "original_accuracy": 0.6256, "original_difference": -0.0439,
+                   "seeds_to_resolve": "" if p < 0.06 else 40.0}
+            )  # fmt: skip
+            runs += [
+                {"key": key, "seed": seed, "test_accuracy": 0.78 + pair, "difference": pair}
+                for seed, pair in enumerate(pairs)
+            ]
+        compared.append(dict.fromkeys(compared[0], "") | {"key": "model1-gelu", "n": 0})
+        to(f"{folder}/comparisons.csv", compared)
+        to(f"{folder}/results.csv", runs)
+        point = {"key": "model1-adam", "epoch": 0.5, "difference": 0.1234}
+        to(f"{folder}/budget.csv", [point])
+        record = Path("records", name, "model1-adam", "seed=0.json")
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"run": {"seeds": {"0": {"origin": {"seconds": 1800.0}}}}}))
+        return Findings(name)
+
+    return scale
+
+
+def test_a_scale_says_its_numbers(write: Write) -> None:
+    found = write("full", FIRST)
+    assert (found.n("model1-dropout"), found.n("model1-gelu")) == (3, 0)
+    assert found.accuracy("model1-adam") == "0.8000 ± 0.0141"
+    assert found.accuracy("model1-gelu") == found.effect("model1-gelu") == "—"
+    assert found.effect("model1-adam") == "+0.020 [-0.107, +0.147]"
+    assert found.effect("model2-adam") == "-0.010"  # one pair has no interval
+    assert found.after("model1-adam", 0.5) == "+0.123" and found.after("model1-adam", 7) == "—"
+    assert (found.deviation("model1"), found.half_interval("model1")) == ("2.50", "2.00")
+    assert found.deviation("model3") == "—"
+    assert found.cost() == (1, 0.5)
+
+
+def test_tricks_are_sorted_by_what_is_resolved(write: Write) -> None:
+    found = write("full", FIRST)
+    assert found.resolved("model1", 1) == "`adam` (+0.020) and `dropout` (+0.030)"
+    assert (found.resolved("model1", -1), found.open("model1")) == ("none", "none")
+    assert (found.resolved("model2", -1), found.open("model2")) == (
+        "`dropout` (-0.030)",
+        "`adam` (40)",
+    )
+    assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_seeds_that_pass_are_counted_with_an_interval(write: Write) -> None:
+    found = write("full", FIRST)
+    assert found.passing("model1-dropout", 0.8) == "3 of 3 [0.29, 1.00]"
+    assert found.passing("model1-adam", 0.8) == "1 of 2 [0.01, 0.99]"
+    assert found.passing("model1-gelu", 0.8) == "—"
+
+
+def test_protocols_stand_side_by_side(write: Write) -> None:
+    first = write("full", FIRST)
+    second = write("fixed", {key: SECOND[key] for key in [*SECOND][1:]})
+    lines = protocols_table(first, second).splitlines()
+    assert lines[0] == "| net | trick | full, n = 1 to 3 | it | fixed, n = 2 | it | original |"
+    assert len(lines) == 2 + 3  # what one of them lacks is left out
+    assert lines[2] == (
+        "| model1 | `dropout` | +0.030 [-0.013, +0.073] | helps "
+        "| -0.020 [-0.147, +0.107] | hurts | -0.0439 |"
+    )
+    assert lines[3].count("not resolved") == 2
+    assert turned(first, second).splitlines() == [
+        "- **`model1-dropout`**: +0.030 [-0.013, +0.073] to -0.020 [-0.147, +0.107]",
+        "- `model2-adam`: -0.010 to +0.030 [-0.097, +0.157]",
+    ]
+    assert turned(first, first) == "- none"
+
+
+def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"reports/huge/results\.csv cannot be read"):
+        Findings("huge").n("model1-adam")
