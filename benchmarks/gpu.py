@@ -93,11 +93,11 @@ def study(report: Report, args: argparse.Namespace) -> bool:
     # In a folder of its own, where nothing is on record, and which goes with the weights in it.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("data").symlink_to(data)
-        known = trainable_variants(params)
+        known = trainable_variants(params, ablation=True)
         for key in args.keys:
             if key not in known:
                 raise UserError(f"--keys {key}: no such variant; {choose_from(key, known)}")
-        return _train(report, params, args.keys or [*known], args)
+        return _train(report, params, args.keys or [*trainable_variants(params)], args)
 
 
 def _train(report: Report, params: Params, keys: list[str], args: argparse.Namespace) -> bool:

@@ -33,7 +33,7 @@ from cifar_tricks.tricks import load_trick, trick_names
 
 TINY = NetSpec(filters=(8, 8), kernel_size=3, stride=1, padding=1, pool=4, hidden=(16,))
 WAYS = ("graphs", "alone", "again", "resumed")
-NETS = ("model1-baseline", "model2-baseline", "improve-best", "improve-further")
+NETS = ("model1-baseline", "model2-baseline", "improve-best", "improve-further", "improve-record")
 STOP = 7  # the step after which a training is interrupted: recorded already
 # Of a gradient in fp32, relative: sums in another order differ by less, wrong kernels by more.
 LARGEST_DISTANCE = 1e-2
@@ -50,6 +50,13 @@ def recipes(device: torch.device) -> dict[str, Recipe]:
         base = replace(base, net=TINY, num_epochs=1)
     momentum = Call("torch.optim.SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3})
     found = with_each_trick(base) | {"momentum and decay": replace(base, optimizer=momentum)}
+    record = variants(params, "full")["improve-record"].recipe
+    assert isinstance(record, Recipe)
+    record = replace(record, train_images=192, validation_images=64, num_epochs=3, batch_size=16)
+    if device.type == "cpu":
+        small = replace(record.net, filters=(8,) * len(record.net.filters))
+        record = replace(record, net=small, num_epochs=1)
+    found["improve-record"] = replace(record, precision="fp32")
     found |= {f"{name}, bf16": replace(found[name], precision="bf16") for name in found}
     if device.type == "cuda":
         found["baseline, tf32"] = replace(base, precision="tf32")
@@ -136,7 +143,8 @@ def distance(key: str, device: torch.device) -> float:
         net = build_net(spec, seed=0, device=place)
         there = images.to(place).to(memory_format=torch.channels_last)
         F.cross_entropy(net(there), labels.to(place)).backward()
-        found.append([value.grad.cpu().double() for value in net.parameters()])
+        trained = [value for value in net.parameters() if value.requires_grad]
+        found.append([value.grad.cpu().double() for value in trained])
     # A bias before a batch norm has no gradient but rounding: measured against the whole net's.
     scale = max(gradient.norm() for gradient in found[0]) * 1e-3
     pairs = zip(*found, strict=True)

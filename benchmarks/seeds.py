@@ -82,7 +82,7 @@ def stacked(recipe: Recipe, runs: list[Trainer], device: torch.device) -> Callab
         for _ in range(count):
             images, labels = [], []
             for run in runs:
-                rows = run.order[place : place + recipe.batch_size]
+                rows = run.order.rows[place : place + recipe.batch_size]
                 some, classes = run.data.train.batch(rows)
                 images.append(run.normaliser(some))
                 labels.append(classes)
@@ -90,7 +90,7 @@ def stacked(recipe: Recipe, runs: list[Trainer], device: torch.device) -> Callab
             with torch.no_grad():
                 for name, value in parameters.items():
                     value.sub_(found[name], alpha=rate)
-            place = (place + recipe.batch_size) % (len(runs[0].order) - recipe.batch_size)
+            place = (place + recipe.batch_size) % (len(runs[0].order.rows) - recipe.batch_size)
 
     return steps
 

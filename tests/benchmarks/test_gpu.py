@@ -43,7 +43,7 @@ def test_check_finds_every_way_equal_for_every_trick(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out/check.json").read_text())
     assert found.pop("wrong") == [] and found.pop("about")["device"] == "cpu"
     nets = {name: found.pop(name) for name in [*found] if name.startswith("gradients of ")}
-    assert len(nets) == 4 and set(nets.values()) == {0.0}
+    assert len(nets) == 5 and set(nets.values()) == {0.0}
     tricks = {path.stem for path in (ROOT / "src/cifar_tricks/tricks").glob("[!_]*.py")}
     assert {*tricks, *(f"{name}, bf16" for name in tricks)} < set(found)
     for verdict in found.values():

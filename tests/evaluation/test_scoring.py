@@ -12,11 +12,14 @@ from helpers.workplace import edit, stage
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands.record import record_seeds
+from cifar_tricks.evaluation.score import from_answers, to_answers
 from cifar_tricks.evaluation.score_files import metrics, write_predictions
-from cifar_tricks.evaluation.scoring import score_variants
+from cifar_tricks.evaluation.scoring import score_variants, trained_keys
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
-from cifar_tricks.runs.folders import read_run
+from cifar_tricks.runs.folders import read_run, record_file
+from cifar_tricks.runs.records import read_record
 from cifar_tricks.runs.train import train_variant
 from cifar_tricks.training.nets import load_weights
 
@@ -101,3 +104,41 @@ def test_a_diverged_run_has_no_mean(workplace: Path) -> None:
     shutil.rmtree("runs")
     process = stage("stages/evaluate.py", "--partial")
     assert "holds no trained net" in process.communicate()[0] and process.returncode == 2
+
+
+def test_answers_in_several_views_stand_beside_the_plain_ones(workplace: Path) -> None:
+    """Of the recipe of today's tricks, trained and scored here, then taken over from its record."""
+    key, params = "improve-record", load_params()
+    train_variant(params, key)
+    (trained,) = score_variants(params, [key])[1]
+    run = read_run("quick", key)
+    weights = read_arrays(f"runs/quick/{key}/seed=0/model.safetensors")
+    tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
+    net = load_weights(variants(params)[key].recipe.net, tensors, torch.device("cpu"))
+    test = read_arrays("data/cifar10/test.safetensors")
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (run.seeds[0].mean, run.seeds[0].std))
+    images = (torch.from_numpy(test["images"]).float() - mean) / std
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    moved = (padded[:, :, :32, :32], padded[:, :, 2:, 2:])
+    with torch.no_grad():
+        plain = (net(images) + net(images.flip(3))) / 4
+        logits = plain + sum(net(view) + net(view.flip(3)) for view in moved) / 8
+    assert trained.augmented is not None
+    assert (trained.augmented == logits.argmax(1).numpy()).mean() > 0.98  # but for rounding
+    assert trained.augmented_accuracy == (trained.augmented == test["labels"]).mean()
+    figures = metrics(params, {key: run}, [trained])["variants"][key]
+    assert figures["test_accuracy"]["values"] == [trained.accuracy]
+    assert figures["augmented_test_accuracy"]["values"] == [trained.augmented_accuracy]
+    again = from_answers(to_answers(trained), key=key, seed=0, labels=test["labels"])
+    np.testing.assert_array_equal(again.augmented, trained.augmented)
+    assert again.augmented_accuracy == trained.augmented_accuracy
+    with pytest.raises(ValueError, match="not the answers to 60 test images"):
+        answers = {**to_answers(trained), "augmented": "01"}
+        from_answers(answers, key=key, seed=0, labels=test["labels"])
+
+
+def test_what_no_stage_trains_is_put_on_record(workplace: Path) -> None:
+    for key in ("ablation-without_whitening", "model1-gelu"):
+        record_seeds(load_params(), key, [0])
+        assert read_record(record_file("quick", key, 0)).run.group == "ablation"
+        assert key not in trained_keys(load_params())

@@ -63,6 +63,15 @@ NETS = {
     ),
     "without pooling": make_net(kernel_size=4, stride=2, padding=1, pool=None),
     "activation first": make_net(activation=Call("torch.nn.GELU")),
+    "stem and early pooling": make_net(
+        stem=2,
+        pool_early=True,
+        pool_all=True,
+        conv_bias=False,
+        logit_scale=0.1,
+        norm_2d=Call("torch.nn.BatchNorm2d"),
+        activation=Call("torch.nn.GELU"),
+    ),
     "dropout": make_net(dropout=Call("torch.nn.Dropout2d", {"p": 0.5})),
 }
 
@@ -169,7 +178,9 @@ def test_view_of_an_example(name: str) -> None:
     net, examples = NETS[name], make_examples()
     view = view_example(net, NORMALISATION, "model1-baseline", examples, 2)
     images = NORMALISATION.to(CPU)(torch.from_numpy(examples.images[2:3]))
-    assert np.array_equal(view.first_maps, hooked(net, "blocks.0.conv", images)[0, :6].numpy())
+    first = "blocks.0.conv" if net.stem is None else "stem.conv"
+    assert view.weights.shape[1] == 3
+    assert np.array_equal(view.first_maps, hooked(net, first, images)[0, :SHOWN].numpy())
     assert np.array_equal(view.last_maps, hooked(net, "blocks.1.conv", images)[0, :SHOWN].numpy())
     assert view.image == "CIFAR-10 test image 14 (bird)"
     assert view.probability == pytest.approx(float(net(images).detach().softmax(1).max()), rel=1e-5)
@@ -181,7 +192,8 @@ def test_halves_make_the_whole(name: str) -> None:
     features, head = split_net(net)
     maps = features(images)
     # Before the last pooling.
-    assert maps.shape == (5, 9, *([8, 8] if name == "without pooling" else [16, 16]))
+    size = {"without pooling": 8, "stem and early pooling": 7}.get(name, 16)
+    assert maps.shape == (5, 9, size, size)
     assert torch.allclose(head(maps), net(images), atol=1e-6)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +20,7 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.folders import run_folder, seed_folder, write_history, write_run
 from cifar_tricks.runs.run import Origin, Run, SeedResult
+from cifar_tricks.training.call import as_json
 
 NUM_TEST_IMAGES = 200
 ORIGIN = Origin(device="cpu", device_name="test processor", torch="2.0", engine=1, code="cd" * 32)
@@ -157,7 +157,7 @@ def _write_variant(
         model=variant.model,
         trick=variant.trick,
         tricks=variant.tricks,
-        recipe=asdict(variant.recipe),
+        recipe=as_json(variant.recipe),
         num_parameters=1234,
         steps_per_epoch=variant.recipe.steps_per_epoch,
         data={"train": "ab" * 32},

@@ -24,7 +24,11 @@ SMALL = {
     "filters: [64, 64, 64, 64]": "filters: [4, 4, 4]",
     "filters: [128, 128, 128, 128]": "filters: [6, 6, 6]",
     "filters: [128, 128, 128]": "filters: [6, 6]",
+    "filters: [64, 64, 256, 256, 256, 256]": "filters: [4, 4, 6, 6, 6, 6]",
+    "filters: [96, 96, 320, 320, 320, 320]": "filters: [4, 4, 6, 6, 6, 6]",
+    "batch_size: 512": "batch_size: 32",
     "batch_size: 128": "batch_size: 16",
+    "batch_size: 1024": "batch_size: 64",
 }
 
 

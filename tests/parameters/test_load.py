@@ -114,6 +114,40 @@ MISTAKES = {
     "    resnet18:\n": ("    resnet81:\n", ["visualize.layers", "resnet18?"]),
     "filters: [14,": ("filters: [-14,", ["visualize.layers.resnet18.filters.0 = -14"]),
     "      last: layer4\n": ("", ["visualize.layers.resnet18.last is missing"]),
+    "{kernel_size: 2, images: 5000,": (
+        "{kernel_size: 24, images: 5,",
+        ["improve.record.tricks.whitening: 5 images have 405 patches of 24 x 24 pixels", "1728"],
+    ),
+    "      translate: {pixels: 2}": (
+        "      translate: {pixels: 2}\n      augment_online: {flip_probability: 0.5}",
+        ["improve.record.tricks: alternating_flip and augment_online", "flip_probability = 0"],
+    ),
+    "test_time_augmentation: {pixels: 1}": (
+        "test_time_augmentation: {pixels: 40}",
+        ["improve.record.tricks.test_time_augmentation.pixels = 40", "31"],
+    ),
+    "      gelu: {}\n": (
+        "      gelu: {}\n      silu: {}\n",
+        ["improve.record.tricks.gelu: it changes nothing", "takes its place"],
+    ),
+    "      bias_rate: {factor: 64.0}\n": (
+        "      adam: {learning_rate: 0.001}\n      bias_rate: {factor: 64.0}\n",
+        ["improve.record.tricks.momentum: it changes nothing"],
+    ),
+    "      pool_every: 2\n      hidden: []\n    # that": (
+        "      pool: null\n      hidden: []\n    # that",
+        ["improve.record.tricks.early_pooling", "no pooling"],
+    ),
+    "  recipe: record": ("  recipe: recrod", ["ablation.recipe = recrod", "did you mean record?"]),
+    "without: [gelu]": ("without: [geul]", ["ablation.changes.silu.without = geul", "gelu?"]),
+    "    models: [model1, model2]\n": (
+        "    models: [model3]\n",
+        ["ablation.alone.models = model3"],
+    ),
+    "      dirac: {}\n      momentum: {}\n": (
+        "      dirac: {size: 3}\n",
+        ["ablation.alone.tricks.dirac", "unknown key size"],
+    ),
     "stacked:\n    model: model1": (
         "stacked:\n    model: reference",
         ["improve.stacked.model = reference", "valid: model1, model2"],

@@ -74,7 +74,9 @@ def test_a_package_imports_only_those_before_it() -> None:
 
 def test_folders_and_modules_stay_small() -> None:
     for folder in (path.parent for path in PACKAGE.rglob("__init__.py")):
-        assert len([path for path in folder.glob("*.py") if path.stem[:2] != "__"]) <= 17, folder
+        modules = [path for path in folder.glob("*.py") if path.stem[:2] != "__"]
+        # Of tricks there are as many as anyone adds: one file each, none of which knows another.
+        assert len(modules) <= 17 or folder.name == "tricks", folder
     for path in PACKAGE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 220, path
 

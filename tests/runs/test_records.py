@@ -31,7 +31,7 @@ from cifar_tricks.runs.records import read_record, unknown_name
 from cifar_tricks.runs.seed import locked
 from cifar_tricks.runs.train import train_missing, train_variant
 from cifar_tricks.training.arithmetic import output_size
-from cifar_tricks.training.call import MOVED, Call
+from cifar_tricks.training.call import MOVED, Call, as_json
 
 
 def test_a_record_gives_the_same_results_as_the_training(recorded: Path) -> None:
@@ -126,13 +126,13 @@ def test_every_record_is_of_a_recipe_that_params_yaml_plans(
         run = read_record(path).run
         backbone = run.model if run.group == "transfer" else None
         planned = planned_variants(run.scale, backbone)[run.key]
-        assert run.recipe == json.loads(json.dumps(asdict(planned.recipe))), path
+        assert run.recipe == json.loads(json.dumps(as_json(planned.recipe))), path
         assert unknown_name(run.recipe) == "", path
 
 
 @cache
 def planned_variants(scale: str, backbone: str | None) -> dict[str, Variant]:
-    return variants(load_params(ROOT / "params.yaml"), scale, backbone=backbone)
+    return variants(load_params(ROOT / "params.yaml"), scale, backbone=backbone, ablation=True)
 
 
 def test_a_record_that_calls_what_is_not_here_is_left_alone(

@@ -129,7 +129,9 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
             record = Record(run=run, history=history, answers=to_answers(score))
             path = write_record(record, seconds=_seconds(seed))
             (seed.folder / STATE).unlink(missing_ok=True)
-            print(f"{path}: test accuracy {score.accuracy:.4f}", flush=True)
+            views = score.augmented_accuracy
+            also = f" (in several views of each image: {views:.4f})" if views is not None else ""
+            print(f"{path}: test accuracy {score.accuracy:.4f}{also}", flush=True)
 
 
 def _seconds(seed: Seed) -> float | None:

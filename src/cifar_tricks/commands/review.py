@@ -136,7 +136,7 @@ def check(params: Params, path: Path) -> Reviewed:
     run, scale = record.run, path.parts[1]
     if scale not in params.scales:
         raise UserError(f"params.yaml has no scale {scale}")
-    if run.key not in planned_variants(params, scale):
+    if run.key not in planned_variants(params, scale, ablation=True):
         raise UserError(f"params.yaml has no variant {run.key}")
     if record.seed not in params.scales[scale].seeds:
         raise UserError(f"scale {scale} does not plan seed {record.seed}")

@@ -11,7 +11,7 @@ from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.training.arithmetic import multiply_adds
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, BackboneSpec
+from cifar_tricks.training.recipe import BackboneSpec
 
 # Peak resident memory of one training on a CPU, measured at scale full without copies: 1.2 GB.
 # Copies need up to 0.6 GB more, by their size.
@@ -72,12 +72,13 @@ def seconds(variant: Variant) -> float:
     Only the proportions matter here. They were measured in fp32: 35 thousand million multiply-adds
     of a net's forward pass in a second, and what 3.5 million cost for an image in any net.
     """
-    net, channels, total = variant.recipe.net, IMAGE_CHANNELS, 3.5e6
+    net, total = variant.recipe.net, 3.5e6
     if isinstance(net, ImportedSpec):
         total = 1e8  # of whatever size
     elif isinstance(net, BackboneSpec):
         total = 3e8  # the frozen part runs once per image, the trained part in each epoch
     else:
+        channels = net.channels
         for layer, (filters, size) in enumerate(
             zip(net.filters, net.feature_map_sizes(), strict=True)
         ):

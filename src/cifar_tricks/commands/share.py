@@ -118,18 +118,20 @@ def planned(keys: Sequence[str], seeds: Sequence[int], *, gpu: bool) -> Iterator
 
 
 def chosen_keys(params: Params, given: Sequence[str]) -> list[str]:
-    """Variants by key, several in one string too; all that can be trained where none is given.
+    """Variants by key, several in one string too; where none is given, all that can be trained but
+    those of ``ablation``.
 
     Raises:
         UserError: no such variant, or it is left out.
     """
-    known, keys = trainable_variants(params), " ".join(given).split()
+    known, keys = trainable_variants(params, ablation=True), " ".join(given).split()
     for key in keys:
         if key not in known:
             raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")
         if reason := known[key].left_out:
             raise UserError(f"{key} is left out: {reason}")
-    return keys or [key for key, one in known.items() if not one.left_out]
+    ours = trainable_variants(params)
+    return keys or [key for key, one in ours.items() if not one.left_out]
 
 
 def chosen_seeds(text: str, params: Params) -> list[int]:

@@ -47,7 +47,7 @@ class Study:
     @cached_property
     def variants(self) -> dict[str, Variant]:
         """All that are planned, by key."""
-        return planned_variants(self.params)
+        return planned_variants(self.params, ablation=True)
 
     @property
     def weights(self) -> bool:

@@ -36,6 +36,13 @@ CARD = "card.md"
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 CALLS = ("activation", "norm_2d", "norm_1d", "dropout")
+LATER = {
+    "conv_bias": bool,
+    "stem": int | None,
+    "pool_early": bool,
+    "pool_all": bool,
+    "logit_scale": float | int,
+}
 LARGEST_ARGUMENT = 1000
 # What a description may raise that does not fit its weights, or is no description.
 NOT_A_NET = (
@@ -155,6 +162,11 @@ def _spec(fields: dict[str, Any]) -> NetSpec:
         values = dict(Net.model_validate(sizes))
     except ValidationError as error:
         raise ValueError(explain(error, where=("net",))) from error
+    for name, kinds in LATER.items():
+        # Absent from what was written before there were such nets.
+        value = values[name] = fields.get(name, NetSpec.__dataclass_fields__[name].default)
+        if not isinstance(value, kinds) or abs(value or 0) > LARGEST_ARGUMENT:
+            raise ValueError(f"net.{name} = {shorten(value)}")
     for name in CALLS:
         values[name] = None if fields[name] is None else _call(f"net.{name}", **fields[name])
     return NetSpec(**values)
@@ -184,11 +196,12 @@ def _call(where: str, target: str, arguments: dict[str, Any]) -> Call:
 
 def _check_size(spec: NetSpec, num_values: int) -> None:
     """Refuses a net that is larger than its weights, before memory is asked for."""
-    channels, wanted = IMAGE_CHANNELS, 0
+    channels = spec.channels
+    wanted = IMAGE_CHANNELS * channels * spec.stem**2 if spec.stem else 0
     for filters in spec.filters:
         wanted += channels * filters * spec.kernel_size**2
         channels = filters
-    features = channels * spec.feature_map_sizes()[-1] ** 2
+    features = spec.features
     for units in spec.hidden:
         wanted += features * units
         features = units

@@ -20,6 +20,9 @@ class Score:
         loss: cross-entropy in nats, None if not finite.
         calibration: its confidences against its answers.
         predictions: class of every test image in the official order, uint8 (N,).
+        augmented: the same by the mean answer to several views of each image, where the recipe has
+            such views.
+        augmented_accuracy: of these, in [0, 1].
     """
 
     key: str
@@ -28,12 +31,16 @@ class Score:
     loss: float | None
     calibration: Calibration
     predictions: np.ndarray
+    augmented: np.ndarray | None = None
+    augmented_accuracy: float | None = None
 
 
 def to_answers(score: Score) -> dict[str, Any]:
     """The score as JSON values: ``images`` (how many), ``loss``, ``calibration`` by bin, and
-    ``predictions``, one digit for each test image in the official order."""
+    ``predictions``, one digit for each test image in the official order; likewise ``augmented``,
+    where there are views."""
     bins = score.calibration
+    views = {} if score.augmented is None else {"augmented": _digits(score.augmented)}
     return {
         "images": len(score.predictions),
         "loss": score.loss,
@@ -42,8 +49,20 @@ def to_answers(score: Score) -> dict[str, Any]:
             "right": bins.right.tolist(),
             "confidence": bins.confidence.tolist(),
         },
-        "predictions": "".join(map(str, score.predictions.tolist())),
+        "predictions": _digits(score.predictions),
+        **views,
     }
+
+
+def _digits(classes: np.ndarray) -> str:
+    return "".join(map(str, classes.tolist()))
+
+
+def _classes(digits: str) -> np.ndarray:
+    classes = np.frombuffer(digits.encode("ascii"), np.uint8) - ord("0")
+    if classes.max(initial=0) > 9:
+        raise ValueError("these are no classes")
+    return classes
 
 
 def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.ndarray) -> Score:
@@ -59,15 +78,16 @@ def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.
         ValueError, TypeError, KeyError, AttributeError: these are no answers to N test images, or
             they contradict themselves.
     """
-    predictions = np.frombuffer(content["predictions"].encode("ascii"), np.uint8) - ord("0")
+    predictions = _classes(content["predictions"])
+    augmented = _classes(content["augmented"]) if "augmented" in content else None
     bins = {name: np.asarray(content["calibration"][name]) for name in ("images", "right")}
     confidence = np.asarray(content["calibration"]["confidence"], np.float64)
     right = int((predictions == labels).sum()) if predictions.shape == labels.shape else -1
     if (
-        predictions.max(initial=0) > 9
-        or any(values.shape != (NUM_BINS,) for values in (*bins.values(), confidence))
+        any(values.shape != (NUM_BINS,) for values in (*bins.values(), confidence))
         or int(bins["images"].sum()) != len(labels)
         or int(bins["right"].sum()) != right
+        or (augmented is not None and augmented.shape != labels.shape)
     ):
         raise ValueError(f"these are not the answers to {len(labels)} test images")
     return Score(
@@ -77,6 +97,8 @@ def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.
         loss=content["loss"],
         calibration=Calibration(confidence=confidence, **bins),
         predictions=predictions,
+        augmented=augmented,
+        augmented_accuracy=None if augmented is None else float((augmented == labels).mean()),
     )
 
 

@@ -40,6 +40,8 @@ def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
         "train_loss": (result.train_loss for result in results),
         "ece": (score.calibration.error for score in scores),
     }
+    if any(score.augmented is not None for score in scores):
+        columns["augmented_test_accuracy"] = (score.augmented_accuracy for score in scores)
     return {
         "group": run.group,
         "model": run.model,

@@ -6,12 +6,15 @@ decided on validation images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
@@ -130,7 +133,8 @@ def score_seed(variant: Variant, run: Run, seed: int, folder: Path, *, test: Ima
     net = load_weights(variant.recipe.net, tensors, device)
     result = run.seeds[seed]
     normaliser = Normalisation(mean=result.mean, std=result.std).to(device)
-    logits = predict(net, test, normaliser, precision=variant.recipe.precision)
+    ask = partial(predict, net, test, normaliser, precision=variant.recipe.precision)
+    logits = ask()
     loss, accuracy = loss_and_accuracy(logits, test.labels).tolist()
     probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
     return Score(
@@ -139,5 +143,21 @@ def score_seed(variant: Variant, run: Run, seed: int, folder: Path, *, test: Ima
         accuracy=accuracy,
         loss=finite(loss),
         calibration=calibrate(probabilities, test.labels.cpu().numpy()),
-        predictions=logits.argmax(1).to(torch.uint8).cpu().numpy(),
+        predictions=_classes(logits),
+        **_augmented(variant, ask, test),
     )
+
+
+def _augmented(variant: Variant, ask: Callable[..., Tensor], test: Images) -> dict[str, Any]:
+    """What the views of its recipe say, if it has any; beside the plain answers, never in their
+    place."""
+    if (views := variant.recipe.views) is None:
+        return {}
+    logits = ask(views=views)
+    accuracy = loss_and_accuracy(logits, test.labels)[1].item()
+    return {"augmented": _classes(logits), "augmented_accuracy": accuracy}
+
+
+def _classes(logits: Tensor) -> np.ndarray:
+    classes: np.ndarray = logits.argmax(1).to(torch.uint8).cpu().numpy()
+    return classes

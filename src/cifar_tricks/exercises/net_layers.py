@@ -49,13 +49,19 @@ def net_layers(spec: NetSpec) -> list[Layer]:
     """
     layers: list[Layer] = []
     field, size, channels = ReceptiveField(), IMAGE_SIZE, IMAGE_CHANNELS
+    if spec.stem is not None:
+        layers = _stem(spec, spec.stem)
+        field, size = field.behind(kernel_size=spec.stem), layers[0].output[-1]
+        channels = spec.channels
     for number, filters in enumerate(spec.filters, start=1):
         block, field = _block(spec, number, channels, filters, size, field)
         layers += block
         channels, size = filters, block[-1].output[-1]
     # A fully connected layer is a convolution whose kernel covers the whole feature map.
     seen = field.behind(kernel_size=size).size
-    return [*layers, *_fully_connected(spec, channels * size**2, seen)]
+    if spec.pool_all:
+        layers.append(replace(_pooling(channels, size, size, field), output=(channels, 1, 1)))
+    return [*layers, *_fully_connected(spec, spec.features, seen)]
 
 
 def describe_net(spec: NetSpec) -> dict[str, Any]:
@@ -66,6 +72,31 @@ def describe_net(spec: NetSpec) -> dict[str, Any]:
         "parameters": sum(layer.parameters for layer in layers),
         "multiply_adds": sum(layer.multiply_adds for layer in layers),
     }
+
+
+def _stem(spec: NetSpec, kernel: int) -> list[Layer]:
+    """The convolution in front of the blocks, of which only the biases are trained."""
+    size = output_size(IMAGE_SIZE, kernel_size=kernel)
+    convolution = Layer(
+        kind="convolution",
+        name=f"convolution 0: {kernel} x {kernel}, stride 1, padding 0, frozen",
+        output=(spec.channels, size, size),
+        parameters=spec.channels,
+        receptive_field=kernel,
+        multiply_adds=arithmetic.multiply_adds(
+            size, channels=IMAGE_CHANNELS, filters=spec.channels, kernel_size=kernel
+        ),
+    )
+    return [convolution, *_in_place(None, spec.activation, convolution)]
+
+
+def _pooling(channels: int, size: int, window: int, before: ReceptiveField) -> Layer:
+    return Layer(
+        kind="pooling",
+        name=f"max-pooling {window} x {window}, stride {window}",
+        output=(channels, *2 * (output_size(size, kernel_size=window, stride=window),)),
+        receptive_field=before.behind(kernel_size=window, stride=window).size,
+    )
 
 
 def _block(
@@ -80,25 +111,22 @@ def _block(
         kind="convolution",
         name=f"convolution {number}: {kernel} x {kernel}, stride {stride}, padding {padding}",
         output=(filters, size, size),
-        parameters=arithmetic.conv_parameters(channels, filters=filters, kernel_size=kernel),
+        parameters=arithmetic.conv_parameters(
+            channels, filters=filters, kernel_size=kernel, bias=spec.conv_bias
+        ),
         receptive_field=field.size,
         multiply_adds=arithmetic.multiply_adds(
             size, channels=channels, filters=filters, kernel_size=kernel
         ),
     )
-    layers = [convolution, *_in_place(spec.norm_2d, spec.activation, convolution)]
     pool = spec.pool_after(number - 1)
     if pool is None:
-        return layers, field
-    size = output_size(size, kernel_size=pool, stride=pool)
-    field = field.behind(kernel_size=pool, stride=pool)
-    pooling = Layer(
-        kind="pooling",
-        name=f"max-pooling {pool} x {pool}, stride {pool}",
-        output=(filters, size, size),
-        receptive_field=field.size,
-    )
-    return [*layers, pooling], field
+        return [convolution, *_in_place(spec.norm_2d, spec.activation, convolution)], field
+    pooling = _pooling(filters, size, pool, field)
+    before = pooling if spec.pool_early else convolution
+    in_place = _in_place(spec.norm_2d, spec.activation, before)
+    layers = [pooling, *in_place] if spec.pool_early else [*in_place, pooling]
+    return [convolution, *layers], field.behind(kernel_size=pool, stride=pool)
 
 
 def _fully_connected(spec: NetSpec, inputs: int, seen: int) -> Iterator[Layer]:

@@ -27,16 +27,19 @@ def split_net(net: nn.Module) -> tuple[Half, Half]:
 
     The cut lies behind the last block's activation and before its pooling, where the maps are
     largest. Where the net pools first, because the two commute, the halves do not: they compute the
-    same logits. Of an imported net the cut lies behind its last convolution, and the second half
-    goes with the images that the first was given.
+    same logits; a pooling that is meant to come before the norm stays there. Of an imported net the
+    cut lies behind its last convolution, and the second half goes with the images that the first
+    was given.
     """
     if not isinstance(net, ConvNet):
         return _split_behind(net, convolutions(net)[-1])
+    stem = [] if net.stem is None else [net.stem]
     *before, last = net.blocks
     parts = dict(last.named_children())
-    rest = [parts.pop(name) for name in ("pool", "dropout") if name in parts]
+    behind = ("dropout",) if net.pool_early else ("pool", "dropout")
+    rest = [parts.pop(name) for name in behind if name in parts]
     return (
-        nn.Sequential(*before, *parts.values()),
+        nn.Sequential(*stem, *before, *parts.values()),
         nn.Sequential(*rest, net.flatten, net.hidden, net.head),
     )
 

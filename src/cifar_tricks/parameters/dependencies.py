@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.protocol import protocol
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, variants
+from cifar_tricks.training.call import as_json
 
 # What the results of the trainings do not depend on, or what the chosen scale stands for.
 NOT_OF_THE_STUDY = {
@@ -23,6 +23,7 @@ NOT_OF_THE_STUDY = {
     "gpu",
     "records",
     "factorial",
+    "ablation",
     "visualize",
 }
 
@@ -55,7 +56,7 @@ def recipes(params: Params) -> dict[str, dict[str, Any]]:
 
 def _made_of(params: Params, variant: Variant) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "recipe": asdict(variant.recipe),
+        "recipe": as_json(variant.recipe),
         "tricks": {name: _sha256(name) for name in variant.tricks},
     }
     if isinstance(variant.recipe.net, ImportedSpec):

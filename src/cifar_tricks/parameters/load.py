@@ -38,7 +38,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         check_names(params)
         for scale in params.scales:
             check_images(params, scale)
-            variants(params, scale)
+            variants(params, scale, ablation=True)
         check_factorial(params)
     except ValidationError as error:
         raise UserError(f"{path}: {printable(explain(error))}") from error

@@ -5,15 +5,19 @@ All functions raise ValueError with the key, the value and what is valid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cifar_tricks.base.mistakes import wrong_name
-from cifar_tricks.parameters.imported import ImportedSpec
+from cifar_tricks.parameters.ablation import check_ablation
+from cifar_tricks.parameters.imported import ImportedSpec, apply_trick
 from cifar_tricks.parameters.schema import Params, Stack
 from cifar_tricks.training.backbones import BACKBONES
-from cifar_tricks.training.recipe import AnyRecipe, Recipe
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, AnyRecipe, Recipe
+from cifar_tricks.tricks import Trick
 
 TRAINING_FILE_IMAGES, TEST_FILE_IMAGES = 50_000, 10_000
 # Names of groups and of other folders beside the results of a model or a scale.
-RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity")
+RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity", "ablation")
 RESERVED_SCALES = ("experiment",)
 REQUIRED_TRICKS = {
     "baseline": "every trick is compared with it",
@@ -39,6 +43,7 @@ def check_names(params: Params) -> None:
             # Their stages depend on one of `models`.
             if setting.model not in params.models:
                 raise ValueError(wrong_name((section, name, "model"), setting.model, params.models))
+    check_ablation(params)
     for backbone in (*params.transfer.backbones, *params.visualize.layers):
         if backbone not in BACKBONES:
             where = ("transfer", "backbones")
@@ -102,12 +107,62 @@ def check_steps(recipe: AnyRecipe, protocol: str) -> None:
 
 
 def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
-    """Whether batches and validations fit into an epoch, and every layer into the image."""
+    """Whether batches and validations fit into an epoch, every layer into the image, and the tricks
+    together."""
     check_steps(recipe, ".".join((*where, "train") if stack.train else ("train",)))
     name = stack.model if stack.model == "reference" else f"models.{stack.model}"
+    tricks = ".".join((*where, "tricks"))
+    flips = any(call.arguments.get("flip_probability") for call in recipe.batch_transforms)
+    if recipe.mirror and flips:
+        raise ValueError(
+            f"{tricks}: alternating_flip and augment_online both flip images, so none takes turns; "
+            "leave one out, or set augment_online.flip_probability = 0"
+        )
     if isinstance(recipe.net, ImportedSpec):
         return  # which is built and tried where it is trained
     try:
         recipe.net.feature_map_sizes()
     except ValueError as error:
         raise ValueError(f"{'.'.join((*where, 'net')) if stack.net else name}: {error}") from error
+    _check_net(recipe, tricks)
+
+
+def _check_net(recipe: Recipe, tricks: str) -> None:
+    """Whether tricks can do their work on this net."""
+    net = recipe.net
+    if net.pool_early and net.pool is None:
+        raise ValueError(f"{tricks}.early_pooling: the net has no pooling (pool = null)")
+    if net.stem is not None and recipe.features is not None:
+        images = min(recipe.features.arguments["images"], recipe.train_images)
+        patches = images * (IMAGE_SIZE - net.stem + 1) ** 2
+        if patches < (values := IMAGE_CHANNELS * net.stem**2):
+            raise ValueError(
+                f"{tricks}.whitening: {images} images have {patches} patches of {net.stem} x "
+                f"{net.stem} pixels, fewer than the {values} values of one; take more images, or a "
+                "smaller kernel_size"
+            )
+
+
+def check_effects(base: Recipe, tricks: Mapping[str, Trick], where: str) -> None:
+    """Whether each trick of a list changes anything: what comes behind it may take its place.
+
+    Args:
+        base: the recipe without tricks.
+        tricks: the list, in its order.
+        where: the keys that lead to it.
+    """
+    whole = apply(base, tricks)
+    for name in tricks:
+        others = {other: trick for other, trick in tricks.items() if other != name}
+        if name != "baseline" and apply(base, others) == whole:
+            raise ValueError(
+                f"{where}.{name}: it changes nothing: a trick behind it takes its place; leave one "
+                "of them out, or put it behind"
+            )
+
+
+def apply(recipe: Recipe, tricks: Mapping[str, Trick]) -> Recipe:
+    """The recipe with these tricks, one after the other."""
+    for name, trick in tricks.items():
+        recipe = apply_trick(trick, name, recipe)
+    return recipe

@@ -88,6 +88,32 @@ class Stack(Setting):
     tricks: dict[str, dict[str, Any]]
 
 
+class Change(Section):
+    """Another list of tricks, some left out, others with other numbers or behind the rest; and
+    other values of the net and of the protocol."""
+
+    without: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    tricks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    net: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
+class Alone(Section):
+    """Single tricks, each on the baseline of each of the models."""
+
+    models: Annotated[tuple[str, ...], Field(strict=False)]
+    tricks: dict[str, dict[str, Any]]
+
+
+class Ablation(Section):
+    """What the tricks of one entry of ``improve`` are worth: ``recipe`` without each of them, and
+    with each of ``changes``; and what tricks are worth ``alone``."""
+
+    recipe: str
+    changes: dict[Name, Change] = Field(default_factory=dict)
+    alone: Alone = Alone(models=(), tricks={})
+
+
 class Transfer(Section):
     """Transfer learning from ImageNet."""
 
@@ -139,6 +165,7 @@ class Params(Section):
     improve: dict[Name, Stack]
     combine: dict[Name, Stack]
     sensitivity: dict[Name, Setting]
+    ablation: Ablation | None = None
     factorial: dict[Name, Factors]
     transfer: Transfer
     visualize: Visualize

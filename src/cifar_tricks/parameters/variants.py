@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.base.mistakes import choose_from, printable, section, wrong_name
-from cifar_tricks.parameters.imported import ImportedNet, ImportedSpec, apply_trick
-from cifar_tricks.parameters.protocol import changed, protocol, slots
-from cifar_tricks.parameters.rules import check_recipe, check_steps
-from cifar_tricks.parameters.schema import Net, Params, Stack
+from cifar_tricks.base.mistakes import printable
+from cifar_tricks.parameters.ablation import GROUP, ablated
+from cifar_tricks.parameters.imported import ImportedSpec
+from cifar_tricks.parameters.protocol import protocol, slots
+from cifar_tricks.parameters.rules import check_steps
+from cifar_tricks.parameters.schema import Params, Stack
+from cifar_tricks.parameters.stacks import Keys, stacked
 from cifar_tricks.training.backbones import IMAGENET_MEAN, IMAGENET_STD, used_backbone
 from cifar_tricks.training.call import Call
-from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, NetSpec, Recipe, TransferRecipe
-from cifar_tricks.tricks import Trick, load_trick, trick_names
+from cifar_tricks.training.recipe import AnyRecipe, BackboneSpec, TransferRecipe
 
 
 class VariantNames:
@@ -50,7 +51,7 @@ class Variant(VariantNames):
 
     Args:
         key: names it, e.g. ``model1-dropout``.
-        group: reference, tricks, improve, combine, sensitivity or transfer.
+        group: the section of params.yaml that it stands in; of a model with a trick, ``tricks``.
         model: key of ``models``, or ``reference``; of ``transfer``, the backbone.
         trick: name of the trick; of a stack of tricks or a setting, its entry.
         tricks: names of all tricks applied, in order.
@@ -89,7 +90,11 @@ class Variant(VariantNames):
 
 
 def variants(
-    params: Params, scale: str | None = None, *, backbone: str | None = None
+    params: Params,
+    scale: str | None = None,
+    *,
+    backbone: str | None = None,
+    ablation: bool = False,
 ) -> dict[str, Variant]:
     """All recipes of the study by key, in the order of the report.
 
@@ -98,31 +103,44 @@ def variants(
         scale: a key of ``scales``; the chosen one where None.
         backbone: the one that transfer learning starts from; the first of ``transfer.backbones``
             where None.
+        ablation: whether those of ``ablation``, which no stage of dvc.yaml trains, come behind.
 
     Raises:
         ValueError: a wrong value, with its place; never after :func:`load_params`.
     """
     backbone = backbone or params.transfer.backbones[0]
-    return {variant.key: variant for variant in _expand(params, scale or params.scale, backbone)}
+    scale = scale or params.scale
+    found = {variant.key: variant for variant in _expand(params, scale, backbone)}
+    if ablation and params.ablation:
+        whole = found[f"improve-{params.ablation.recipe}"].recipe
+        for key, name, stack, where in ablated(params):
+            one = _stacked(params, scale, name, stack, group=GROUP, where=where)
+            # What only scoring sees needs no training.
+            if key not in found and replace(one.recipe, views=whole.views) != whole:
+                found[key] = replace(one, key=key)
+    return found
 
 
-def planned_variants(params: Params, scale: str | None = None) -> dict[str, Variant]:
+def planned_variants(
+    params: Params, scale: str | None = None, *, ablation: bool = False
+) -> dict[str, Variant]:
     """All recipes, that of transfer with the backbone that could be had.
 
     Args:
         params: the checked parameters.
         scale: a key of ``scales``; the chosen one where None.
+        ablation: as for :func:`variants`.
 
     Raises:
         UserError: the file that says which one is damaged.
     """
-    return variants(params, scale, backbone=used_backbone())
+    return variants(params, scale, backbone=used_backbone(), ablation=ablation)
 
 
-def trainable_variants(params: Params) -> dict[str, Variant]:
+def trainable_variants(params: Params, *, ablation: bool = False) -> dict[str, Variant]:
     """The same without that of transfer where no backbone could be had."""
     used = used_backbone()
-    planned = planned_variants(params)
+    planned = planned_variants(params, ablation=ablation)
     return {key: one for key, one in planned.items() if one.backbone in (None, used)}
 
 
@@ -149,18 +167,20 @@ def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -
         model=model,
         trick=trick,
         tricks=(trick,),
-        recipe=_recipe(params, scale, stack, where=()),
+        recipe=stacked(params, scale, stack, where=()),
     )
 
 
-def _stacked(params: Params, scale: str, step: str, stack: Stack, *, group: str) -> Variant:
+def _stacked(
+    params: Params, scale: str, step: str, stack: Stack, *, group: str, where: Keys = ()
+) -> Variant:
     return Variant(
         key=f"{group}-{step}",
         group=group,
         model=stack.model,
         trick=step,
         tricks=tuple(stack.tricks),
-        recipe=_recipe(params, scale, stack, where=(group, step)),
+        recipe=stacked(params, scale, stack, where=where or (group, step)),
     )
 
 
@@ -186,35 +206,3 @@ def _transfer(params: Params, scale: str, backbone: str) -> Variant:
         tricks=(),
         recipe=recipe,
     )
-
-
-def _recipe(params: Params, scale: str, stack: Stack, *, where: tuple[str, ...]) -> Recipe:
-    models = {**params.models, "reference": params.reference}
-    if stack.model not in models:
-        raise ValueError(wrong_name((*where, "model"), stack.model, models))
-    spec = _spec(stack, models[stack.model], where)
-    train = changed(protocol(params, scale), stack.train, (*where, "train"))
-    recipe = Recipe(
-        net=spec,
-        optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
-        batch_size=train.batch_size,
-        **slots(params.scales[scale], train),
-    )
-    for name, values in stack.tricks.items():
-        recipe = apply_trick(_trick(name, values, (*where, "tricks", name)), name, recipe)
-    check_recipe(recipe, stack, where)
-    return recipe
-
-
-def _spec(stack: Stack, model: Net | ImportedNet, where: tuple[str, ...]) -> NetSpec:
-    if isinstance(model, ImportedNet):
-        return model.spec(stack.net, f"models.{stack.model}")
-    net = section(Net, {**model.model_dump(), **stack.net}, (*where, "net"))
-    return NetSpec(**net.model_dump())
-
-
-def _trick(name: str, values: Mapping[str, Any], where: tuple[str, ...]) -> Trick:
-    if name not in trick_names():
-        choice = choose_from(name, trick_names())
-        raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
-    return section(load_trick(name), values, where)

@@ -6,7 +6,6 @@ Nothing here imports PyTorch, so such a stage takes a fraction of a second.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants, trainable_variants
 from cifar_tricks.runs.folders import run_folder
 from cifar_tricks.training.backbones import weights_file
+from cifar_tricks.training.call import as_json
 from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE, AnyRecipe
 
 AHEAD, STAMP = Path("resume") / "ahead", "stamp.json"
@@ -36,7 +36,7 @@ def stamp(params: Params, variant: Variant) -> bytes:
     files += [str(weights_file(variant.backbone))] if variant.backbone else []
     states = {file: Path(file).stat() for file in files}
     content: dict[str, Any] = {
-        "recipe": asdict(recipe),
+        "recipe": as_json(recipe),
         "code": code_hash(recipe),
         "files": {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()},
         "size": size.model_dump(mode="json"),
@@ -91,11 +91,11 @@ def find_variant(params: Params, name: str, scale: str) -> Variant:
     Raises:
         UserError: there is none, or no backbone for it.
     """
-    known = planned_variants(params, scale)
+    known = planned_variants(params, scale, ablation=True)
     found = next((one for one in known.values() if name in (one.key, one.folder)), None)
     if found is None:
         raise UserError(f"{name}: no variant has this key; {choose_from(name, known)}")
-    if found.key not in trainable_variants(params):
+    if found.key not in trainable_variants(params, ablation=True):
         wanted = ", ".join(params.transfer.backbones)
         raise UserError(
             f"transfer.backbones = {wanted}: no source delivered these weights; try again with dvc "

@@ -4,13 +4,13 @@ data, or that are not here."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.runs.folders import read_run, run_folder
 from cifar_tricks.runs.run import Run
+from cifar_tricks.training.call import as_json
 
 
 def check_complete(scale: str, wanted: Mapping[str, Collection[int]]) -> None:
@@ -53,7 +53,7 @@ def check_run(run: Run, variant: Variant, seeds: tuple[int, ...]) -> None:
         difference = f"seeds {list(run.seeds)}, not {list(seeds)}"
     else:
         # Through JSON, so that tuples and lists compare equal.
-        wanted, found = to_json(asdict(variant.recipe)), to_json(run.recipe)
+        wanted, found = to_json(as_json(variant.recipe)), to_json(run.recipe)
         if wanted == found:
             return
         lines = zip(found.decode().splitlines(), wanted.decode().splitlines(), strict=False)

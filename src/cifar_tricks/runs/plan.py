@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.runs.ahead import code_hash, find_variant
 from cifar_tricks.training.backbones import weights_file
+from cifar_tricks.training.call import as_json
 from cifar_tricks.training.device import choose_device, device_name, prepare
 from cifar_tricks.training.nets import build_net
 from cifar_tricks.training.recipe import COPIES_FILE, TRAIN_FILE
@@ -62,7 +63,7 @@ class Training:
     def identity(self, seed: int) -> dict[str, Any]:
         """What must agree for the saved state of a seed to be taken up again."""
         return {
-            "recipe": asdict(self.variant.recipe),
+            "recipe": as_json(self.variant.recipe),
             "seed": seed,
             "device": device_name(self.device),
             "torch": torch.__version__,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from cifar_tricks.runs.folders import ANSWERS, HISTORY, LEFT_OUT, WEIGHTS, write
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Origin, Run, SeedResult
 from cifar_tricks.runs.seed import RESULT, STATE, Seed
+from cifar_tricks.training.call import as_json
 from cifar_tricks.training.device import device_name
 from cifar_tricks.training.loop import ENGINE, Fitted
 from cifar_tricks.training.nets import build_net, num_parameters
@@ -127,7 +127,7 @@ def make_run(seeds: Sequence[Seed]) -> Run:
         model=variant.model,
         trick=variant.trick,
         tricks=variant.tricks,
-        recipe=asdict(recipe),
+        recipe=as_json(recipe),
         num_parameters=num_parameters(build_net(recipe.net, seed=0, device=torch.device("cpu"))),
         steps_per_epoch=recipe.steps_per_epoch,
         data=training.data_hashes(),

@@ -27,7 +27,7 @@ from cifar_tricks.runs.folders import ANSWERS, HISTORY, record_file
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Run, SeedResult
 from cifar_tricks.runs.seed import Seed
-from cifar_tricks.training.call import MOVED
+from cifar_tricks.training.call import MOVED, as_json
 from cifar_tricks.training.loop import ENGINE
 from cifar_tricks.tricks import trick_names
 
@@ -171,7 +171,7 @@ def difference(record: Record, training: Training) -> str:
     found = {"recipe": run.recipe, "data": run.data, "engine": record.result.origin.engine}
     device = record.result.origin.device
     found |= {"test_images": record.answers.get("images"), "device": device}
-    recipe, data = asdict(training.variant.recipe), training.data_hashes()
+    recipe, data = as_json(training.variant.recipe), training.data_hashes()
     wanted = {"recipe": recipe, "data": data, "engine": ENGINE, "test_images": training.test_images}
     return differences(found, wanted | {"device": training.device_of_scale or device})
 

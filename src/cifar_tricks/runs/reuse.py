@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -24,6 +23,7 @@ from cifar_tricks.runs.folders import HISTORY, WEIGHTS, read_run, run_folder, se
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Run, SeedResult
 from cifar_tricks.runs.seed import RESULT, Seed, check_files
+from cifar_tricks.training.call import as_json
 from cifar_tricks.training.loop import ENGINE
 
 LOCK = Path("dvc.lock")
@@ -90,7 +90,7 @@ def trained_seeds(training: Training) -> dict[int, SeedResult]:
         run = read_run(training.scale, training.variant.key)
     except UserError:
         return {}
-    wanted = {"recipe": asdict(training.variant.recipe), "data": training.data_hashes()}
+    wanted = {"recipe": as_json(training.variant.recipe), "data": training.data_hashes()}
     if differences({"recipe": run.recipe, "data": run.data}, wanted):
         return {}
     return {

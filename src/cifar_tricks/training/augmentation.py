@@ -23,21 +23,14 @@ def crop_and_flip(
 
     Source: He et al. (2016), Deep residual learning for image recognition, section 4.2.
     """
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     device = images.device
     shifts = torch.randint(2 * padding + 1, (2, count, 1), generator=generator, device=device)
     flips = torch.rand(count, 1, generator=generator, device=device) < flip_probability
     rows = shifts[0] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(count, width)
     columns = shifts[1] + torch.where(flips, width - 1 - columns, columns)
-    padded = F.pad(images, (padding, padding, padding, padding)).permute(0, 2, 3, 1)
-    # Whole rows first, then the values in them: pixel by pixel takes eighteen times as long.
-    lines = padded.reshape(count * padded.shape[1], -1)
-    rows += torch.arange(count, device=device)[:, None] * padded.shape[1]
-    taken = lines.index_select(0, rows.flatten()).view(count, height, -1)
-    places = columns[:, :, None] * channels + torch.arange(channels, device=device)
-    places = places.view(count, 1, width * channels).expand(-1, height, -1)
-    return taken.gather(2, places).view(count, height, width, channels).permute(0, 3, 1, 2)
+    return take(F.pad(images, (padding, padding, padding, padding)), rows, columns)
 
 
 def augment_batch(
@@ -53,3 +46,28 @@ def augment_batch(
         images, padding=padding, flip_probability=flip_probability, generator=generator
     )
     return cropped, labels
+
+
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Flips the chosen images left to right.
+
+    Args:
+        images: (B, 3, H, W), any type.
+        chosen: bool (B,).
+    """
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def take(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixels at rows (B, h) and columns (B, w) of images (B, C, H, W): (B, C, h, w), channels
+    innermost."""
+    count, channels = images.shape[:2]
+    height, width, device = rows.shape[1], columns.shape[1], images.device
+    pixels = images.permute(0, 2, 3, 1)
+    # Whole rows first, then the values in them: pixel by pixel takes eighteen times as long.
+    lines = pixels.reshape(count * pixels.shape[1], -1)
+    rows = rows + torch.arange(count, device=device)[:, None] * pixels.shape[1]
+    taken = lines.index_select(0, rows.flatten()).view(count, height, -1)
+    places = columns[:, :, None] * channels + torch.arange(channels, device=device)
+    places = places.view(count, 1, width * channels).expand(-1, height, -1)
+    return taken.gather(2, places).view(count, height, width, channels).permute(0, 3, 1, 2)

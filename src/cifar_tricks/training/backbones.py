@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored
@@ -61,6 +62,24 @@ BACKBONES = {
         head="classifier",
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A net that was trained on ImageNet, with a last layer of its own for ten classes.
+
+    Only its last stage and the new layer are trained (:data:`BACKBONES` says where each
+    is cut); the trunk before stays as it is, its batch norms too.
+
+    Args:
+        backbone: a key of :data:`BACKBONES`.
+        image_size: the 32 x 32 images are enlarged to this height and width, in pixels.
+    """
+
+    module: ClassVar[Call] = Call("cifar_tricks.transfer.net.TransferNet")
+
+    backbone: str
+    image_size: int
 
 
 def weights_file(backbone: str) -> Path:

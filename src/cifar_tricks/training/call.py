@@ -1,10 +1,11 @@
-"""What a recipe calls: functions and classes by name, which outlives a move of their code."""
+"""What a recipe calls: functions and classes by name, which outlives a move of their code; and how
+a recipe is written down."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 # What recipes call by a name that outlives the code, and where it lies: records and run.json hold
@@ -45,3 +46,21 @@ class Call:
     def place(self) -> str:
         """Import path of where the target lies now."""
         return MOVED.get(self.target, self.target)
+
+
+def later(default: Any) -> Any:
+    """A field that came when there were records: the JSON of recipes that do not use it lacks it,
+    so that these stay as they are on record."""
+    return field(default=default, metadata={"later": True})
+
+
+def as_json(described: Any) -> dict[str, Any]:
+    """The fields of a recipe as JSON values, :func:`later` ones only where they are used."""
+    values = asdict(described)
+    for one in fields(described):
+        value = getattr(described, one.name)
+        if one.metadata.get("later") and value == one.default:
+            del values[one.name]
+        elif is_dataclass(value):
+            values[one.name] = as_json(value)
+    return values

@@ -23,7 +23,8 @@ class ConvNet(nn.Module):
     """Convolutional blocks, then fully connected layers; the softmax is in the loss.
 
     A block is convolution, norm, activation, max-pooling, dropout; where pooling and activation
-    commute, pooling runs first.
+    commute, pooling runs first. In front of them there may be a stem: a convolution that stays as
+    it is set, but for its bias, and an activation.
 
     Args:
         spec: the net.
@@ -33,25 +34,45 @@ class ConvNet(nn.Module):
 
     def __init__(self, spec: NetSpec, *, seed: int) -> None:
         super().__init__()
+        channels = spec.channels
+        self.stem = _stem(spec, spec.stem) if spec.stem is not None else None
         self.blocks = nn.Sequential()
-        channels = IMAGE_CHANNELS
         for layer, filters in enumerate(spec.filters):
             self.blocks.append(_block(spec, layer, channels, filters))
             channels = filters
-        self.flatten = nn.Flatten()
-        features = channels * spec.feature_map_sizes()[-1] ** 2
+        self.flatten: nn.Module = nn.Flatten()
+        if spec.pool_all:
+            window = spec.feature_map_sizes()[-1]
+            self.flatten = nn.Sequential(nn.MaxPool2d(window), self.flatten)
+        features = spec.features
         self.hidden = nn.Sequential()
         for units in spec.hidden:
             self.hidden.append(_hidden(spec, features, units))
             features = units
         self.head = nn.Linear(features, NUM_CLASSES)
+        if spec.logit_scale != 1:
+            self.head = ScaledLinear(features, NUM_CLASSES, spec.logit_scale)
+        self.pool_early = spec.pool_early
         initialise(self, spec.weight_init, seed)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, 32, 32) to logits (B, 10)."""
+        if self.stem is not None:
+            images = self.stem(images)
         logits: Tensor = self.head(self.hidden(self.flatten(self.blocks(images))))
         return logits
+
+
+class ScaledLinear(nn.Linear):
+    """A linear layer whose output is multiplied by a number."""
+
+    def __init__(self, inputs: int, outputs: int, factor: float) -> None:
+        super().__init__(inputs, outputs)
+        self.factor = factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * self.factor
 
 
 class HalfCopy:
@@ -77,7 +98,7 @@ class HalfCopy:
         self.copies: list[Tensor] = [memo[id(value)] for value in self.weights]
         for value, half in zip(self.weights, self.copies, strict=True):
             half.data = value.detach().to(torch.bfloat16)
-            value.grad = torch.empty_like(value)
+            value.grad = torch.empty_like(value) if value.requires_grad else None
         self.gradients = [value.grad for value in self.weights if value.grad is not None]
 
     def take_weights(self) -> None:
@@ -129,16 +150,28 @@ def num_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
+def _stem(spec: NetSpec, kernel_size: int) -> nn.Sequential:
+    stem = nn.Sequential()
+    convolution = nn.Conv2d(IMAGE_CHANNELS, spec.channels, kernel_size)
+    convolution.weight.requires_grad_(False)
+    stem.add_module("conv", convolution)
+    stem.add_module("activation", spec.activation())
+    return stem
+
+
 def _block(spec: NetSpec, layer: int, channels: int, filters: int) -> nn.Sequential:
     block = nn.Sequential()
-    block.add_module(
-        "conv", nn.Conv2d(channels, filters, spec.kernel_size, spec.stride, spec.padding)
-    )
+    sizes = channels, filters, spec.kernel_size, spec.stride, spec.padding
+    block.add_module("conv", nn.Conv2d(*sizes, bias=spec.conv_bias))
+    pool = spec.pool_after(layer)
+    pooling = [("pool", nn.MaxPool2d(pool))] if pool is not None else []
+    if spec.pool_early:
+        for name, module in pooling:
+            block.add_module(name, module)
+        pooling = []
     if spec.norm_2d is not None:
         block.add_module("norm", spec.norm_2d(filters))
     activation = ("activation", spec.activation())
-    pool = spec.pool_after(layer)
-    pooling = [("pool", nn.MaxPool2d(pool))] if pool is not None else []
     swap = is_monotonic(spec.activation)
     for name, module in [*pooling, activation] if swap else [activation, *pooling]:
         block.add_module(name, module)

@@ -1,4 +1,5 @@
-"""What a training asks of PyTorch's optimizers beyond their own interface."""
+"""What a training asks of PyTorch's optimizers beyond their own interface, and what follows their
+steps."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cifar_tricks.training.images import Batches
@@ -74,3 +75,31 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any], device: torch.de
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"] = group["lr"].to(device)
+
+
+class SlowWeights:
+    """A second set of weights that follows a net's more slowly and takes their place now and then.
+
+    Args:
+        net: on its device, with its first weights; batch norms' running values count as weights.
+        share: see ``slow_weights`` of :class:`~cifar_tricks.training.recipe.Slots`; None: there are
+            none, and nothing is ever done.
+    """
+
+    def __init__(self, net: nn.Module, share: Callable[[int, int], float | None] | None) -> None:
+        self.share = share
+        state = net.state_dict().values() if share else ()
+        self.fast = [value for value in state if value.is_floating_point()]
+        self.values: list[Tensor] = [value.clone() for value in self.fast]
+
+    def after_step(self, done: int, total: int) -> None:
+        """What the host decides after each step; no part of the recorded one."""
+        share = self.share(done, total) if self.share else None
+        if share is not None:
+            torch._foreach_lerp_(self.values, self.fast, share)
+            torch._foreach_copy_(self.fast, self.values)
+
+    def restore(self, values: list[Tensor]) -> None:
+        """Goes on from saved ones."""
+        for value, saved in zip(self.values, values, strict=True):
+            value.copy_(saved)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,17 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @torch.inference_mode()
 def predict(
-    net: nn.Module, images: Batches, normaliser: Callable[[Tensor], Tensor], *, precision: str
+    net: nn.Module,
+    images: Batches,
+    normaliser: Callable[[Tensor], Tensor],
+    *,
+    precision: str,
+    views: Callable[[Tensor], Iterable[tuple[float, Tensor]]] | None = None,
 ) -> Tensor:
     """Logits float32 (N, 10) of all images in their order, on their device.
 
-    The net is left in the mode (training or evaluation) it was in.
+    The net is left in the mode (training or evaluation) it was in. With views, the logits are the
+    weighted sum of those of each: see :class:`~cifar_tricks.training.recipe.Slots`.
     """
     device = images.labels.device
     batch_size = getattr(net, "prediction_batch", BATCH_SIZE)
@@ -36,9 +42,13 @@ def predict(
     net.eval()
     logits = []
     for rows in torch.split(images.rows, batch_size):
-        batch, _ = images.batch(rows)
+        batch = normaliser(images.batch(rows)[0])
         with autocast(device, precision):
-            logits.append(net(normaliser(batch)).float())
+            if views is None:
+                logits.append(net(batch).float())
+            else:
+                parts = [weight * net(view).float() for weight, view in views(batch)]
+                logits.append(torch.stack(parts).sum(0))
     net.train(was_training)
     return torch.cat(logits)
 

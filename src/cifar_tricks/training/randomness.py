@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -55,10 +57,58 @@ class LayerRandomness:
             self.generator.set_state(self.lent.get_state())
             self.lent.set_state(self.outer)
 
-    def state(self) -> torch.Tensor:
+    def state(self) -> Tensor:
         """The state of the net's stream; within the ``with`` block."""
         return self.lent.get_state()
 
-    def restore(self, state: torch.Tensor) -> None:
+    def restore(self, state: Tensor) -> None:
         """Goes on from a state; within the ``with`` block."""
         self.lent.set_state(state)
+
+
+class EpochOrder:
+    """Which images each step takes: all in another order in each epoch. It stays where it is in
+    memory, so a recorded step finds what the host decides at the start of an epoch.
+
+    Args:
+        rows: of the training images, as :class:`~cifar_tricks.training.images.Batches` has them.
+        steps: of an epoch.
+        batch_size: images of each.
+        mirror: see :class:`~cifar_tricks.training.recipe.Slots`.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        *,
+        steps: int,
+        batch_size: int,
+        mirror: Callable[..., Tensor] | None,
+        seed: int,
+    ) -> None:
+        self.all, self.batch_size, self.mirror, self.seed = rows, batch_size, mirror, seed
+        # Those of the epoch's batches one after the other, and where those of the next batch are.
+        self.rows = rows.new_zeros(steps * batch_size)
+        self.mirrored = torch.zeros_like(self.rows, dtype=torch.bool)
+        self.places = torch.arange(batch_size, device=rows.device)
+        self.epoch = -1
+
+    def go_to(self, epoch: int, step: int) -> None:
+        """Draws the order of an epoch, and goes to one of its steps, unless that is done."""
+        if epoch == self.epoch:
+            return
+        generator = make_generator(self.seed, f"order of epoch {epoch}")
+        order = torch.randperm(len(self.all), generator=generator)[: len(self.rows)]
+        torch.index_select(self.all, 0, order.to(self.all.device), out=self.rows)
+        if self.mirror is not None:
+            self.mirrored.copy_(self.mirror(epoch, order, len(self.all), seed=self.seed))
+        self.epoch, first = epoch, step * self.batch_size
+        torch.arange(first, first + self.batch_size, out=self.places)
+
+    def next_batch(self) -> tuple[Tensor, Tensor | None]:
+        """Rows of the next step, and which of its images are mirrored, bool (B,); None for none."""
+        rows = self.rows.index_select(0, self.places)
+        mirrored = self.mirrored.index_select(0, self.places) if self.mirror is not None else None
+        self.places += self.batch_size
+        return rows, mirrored

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cifar_tricks.training.arithmetic import output_size
-from cifar_tricks.training.call import Call
+from cifar_tricks.training.backbones import BackboneSpec as BackboneSpec
+from cifar_tricks.training.call import Call, later
 
 # The images that trainings read, and the copies of them that the stage `augment` makes.
 TRAIN_FILE = "data/cifar10/train.safetensors"
@@ -53,6 +54,12 @@ class NetSpec:
         dropout: makes the module at the end of each convolutional block.
         weight_init: called with a weight tensor and ``generator=``, fills it in place;
             None keeps PyTorch's default (uniform within 1 / sqrt(fan in)).
+        conv_bias: whether the blocks' convolutions have biases.
+        stem: kernel size in pixels of a convolution of stride 1 without padding in front of the
+            blocks, whose weights the recipe's ``features`` sets and nothing trains; None for none.
+        pool_early: pooling comes right behind the first of ``pool_every`` convolutions.
+        pool_all: max-pooling over the whole last feature map, before the fully connected layers.
+        logit_scale: factor on the logits.
     """
 
     # By its import path, as all that a recipe calls: what trains one kind of net does not load the
@@ -71,10 +78,27 @@ class NetSpec:
     norm_1d: Call | None = None
     dropout: Call | None = None
     weight_init: Call | None = None
+    conv_bias: bool = later(True)
+    stem: int | None = later(None)
+    pool_early: bool = later(False)
+    pool_all: bool = later(False)
+    logit_scale: float = later(1.0)
+
+    @property
+    def channels(self) -> int:
+        """Of what goes into the first block; from a stem, two for each value of a patch."""
+        return IMAGE_CHANNELS if self.stem is None else 2 * IMAGE_CHANNELS * self.stem**2
+
+    @property
+    def features(self) -> int:
+        """Values of an image that go into the fully connected layers."""
+        size = self.feature_map_sizes()[-1]
+        return self.filters[-1] * (1 if self.pool_all else size**2)
 
     def pool_after(self, layer: int) -> int | None:
         """Window of the max-pooling behind a convolution, 0 for the first; None for none."""
-        return self.pool if (layer + 1) % self.pool_every == 0 else None
+        place = 0 if self.pool_early else self.pool_every - 1
+        return self.pool if layer % self.pool_every == place else None
 
     def feature_map_sizes(self) -> tuple[int, ...]:
         """Height (= width) in pixels of the feature maps after each block, for a 32 x 32 image.
@@ -82,8 +106,7 @@ class NetSpec:
         Raises:
             ValueError: where a kernel or pooling window is larger than what it slides over.
         """
-        sizes: list[int] = []
-        size = IMAGE_SIZE
+        sizes, size = list[int](), output_size(IMAGE_SIZE, kernel_size=self.stem or 1)
         for layer in range(len(self.filters)):
             size = output_size(
                 size, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
@@ -97,24 +120,6 @@ class NetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
-    """A net that was trained on ImageNet, with a last layer of its own for ten classes.
-
-    Only its last stage and the new layer are trained (:mod:`cifar_tricks.training.backbones` says
-    where each backbone is cut); the trunk before stays as it is, its batch norms too.
-
-    Args:
-        backbone: a key of :data:`cifar_tricks.training.backbones.BACKBONES`.
-        image_size: the 32 x 32 images are enlarged to this height and width, in pixels.
-    """
-
-    module: ClassVar[Call] = Call("cifar_tricks.transfer.net.TransferNet")
-
-    backbone: str
-    image_size: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Slots:
     """What every training run consists of, whatever its net.
 
@@ -125,10 +130,16 @@ class Slots:
             learning rate; None keeps it constant.
         normalisation: channel means and standard deviations in pixel values 0 to 255; None
             measures them on the training split.
+        mirror: called before each epoch with its number, the places of its images in the split
+            int64 (n,), the size of that and ``seed=``; returns which it flips, bool (n,).
         batch_transforms: each called with images uint8 (B, 3, 32, 32), labels and ``generator=``,
             returns images and labels; run on every training batch before normalisation.
         features: called with the net, the training data, its normaliser and ``precision=`` before
             the first step; returns the trained part of the net, and data and normaliser for it.
+        slow_weights: called after each step with the steps done and in all; returns by which share
+            a second set of weights moves towards the net's and replaces them, None for not now.
+        views: called with normalised images; returns the views that a scored net is asked for, each
+            with the weight of its logits.
         copies: whether the training split is doubled with the copies of the stage ``augment``.
         batch_size: images per step; an incomplete last batch is dropped.
         num_epochs: at most this many passes over the training images.
@@ -147,8 +158,11 @@ class Slots:
     loss: Call = Call("torch.nn.functional.cross_entropy")
     schedule: Call | None = None
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    mirror: Call | None = later(None)
     batch_transforms: tuple[Call, ...] = ()
     features: Call | None = None
+    slow_weights: Call | None = later(None)
+    views: Call | None = later(None)
     copies: bool = False
     batch_size: int
     num_epochs: int

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from cifar_tricks.training import optimizers
+from cifar_tricks.training.augmentation import mirror
 from cifar_tricks.training.images import Batches, TrainingData
 from cifar_tricks.training.nets import ConvNet, HalfCopy, build_net
 from cifar_tricks.training.predicting import autocast, loss_and_accuracy, predict
 from cifar_tricks.training.progress import CurveRow, Progress, stops_early
-from cifar_tricks.training.randomness import LayerRandomness, make_generator
+from cifar_tricks.training.randomness import EpochOrder, LayerRandomness, make_generator
 from cifar_tricks.training.recipe import AnyRecipe
 from cifar_tricks.training.streams import Step, Stream, open_stream
 
@@ -74,6 +75,7 @@ class Trainer:
         # None until it is recorded: the bound method would keep a finished training in memory.
         self.recorded: Step | None = None
         self.transform_generator = make_generator(seed, "batch transforms", device)
+        self.slow = optimizers.SlowWeights(self.net, recipe.slow_weights)
         self.best = self._copy_weights()
         # Sums of loss and right answers since the last validation; they stay on the device, so
         # that no step waits for the host.
@@ -85,12 +87,13 @@ class Trainer:
         self.validation_steps = {
             round(self.steps_per_epoch * part / parts) for part in range(1, parts + 1)
         }
-        # Rows of the epoch's batches one after the other, and where those of the next batch are.
-        self.order = torch.zeros(
-            self.steps_per_epoch * recipe.batch_size, dtype=torch.int64, device=device
+        self.order = EpochOrder(
+            self.data.train.rows,
+            steps=self.steps_per_epoch,
+            batch_size=recipe.batch_size,
+            mirror=recipe.mirror,
+            seed=seed,
         )
-        self.order_epoch = -1
-        self.places = torch.arange(recipe.batch_size, device=device)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -109,9 +112,7 @@ class Trainer:
 
     def train_step(self) -> None:
         """Everything that the host decides; all else is in :meth:`_step`."""
-        epoch, step = divmod(self.progress.step, self.steps_per_epoch)
-        if epoch != self.order_epoch:
-            self._shuffle(epoch, step)
+        self.order.go_to(*divmod(self.progress.step, self.steps_per_epoch))
         if self.recipe.schedule is not None:
             factor = self.recipe.schedule(self.progress.step / self.total_steps)
             optimizers.set_learning_rates(
@@ -122,20 +123,14 @@ class Trainer:
         self.steps_before_recording -= 1
         (self.recorded or self._step)()
         self.progress.step += 1
-
-    def _shuffle(self, epoch: int, step: int) -> None:
-        """Draws the order of an epoch's images and goes to one of its steps."""
-        generator = make_generator(self.seed, f"order of epoch {epoch}")
-        order = torch.randperm(len(self.data.train), generator=generator)[: len(self.order)]
-        torch.index_select(self.data.train.rows, 0, order.to(self.device), out=self.order)
-        self.order_epoch = epoch
-        first = step * self.recipe.batch_size
-        torch.arange(first, first + self.recipe.batch_size, out=self.places)
+        self.slow.after_step(self.progress.step, self.total_steps)
 
     def _step(self) -> None:
         """One step of training, without anything that differs from step to step on the host."""
-        images, labels = self.data.train.batch(self.order.index_select(0, self.places))
-        self.places += self.recipe.batch_size
+        rows, mirrored = self.order.next_batch()
+        images, labels = self.data.train.batch(rows)
+        if mirrored is not None:
+            images = mirror(images, mirrored)
         for transform in self.recipe.batch_transforms:
             images, labels = transform(images, labels, generator=self.transform_generator)
         if self.half:
@@ -200,6 +195,7 @@ class Trainer:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "slow": self.slow.values,
             "sums": self.sums,
             "transform_generator": self.transform_generator.get_state(),
             "layer_randomness": self.layer_randomness.state(),
@@ -213,6 +209,7 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         optimizers.load_optimizer(self.optimizer, state["optimizer"], self.device)
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
+        self.slow.restore(state["slow"])
         self.sums.copy_(state["sums"])
         self.transform_generator.set_state(state["transform_generator"])
         self.layer_randomness.restore(state["layer_randomness"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from functools import cache
 
 from cifar_tricks.base.mistakes import Section
 from cifar_tricks.training.call import Call
@@ -26,11 +27,13 @@ class Trick(Section, ABC):
         """Returns the recipe with this trick; the argument stays as it is."""
 
 
-def trick_names() -> list[str]:
+@cache
+def trick_names() -> tuple[str, ...]:
     """Names of all tricks that have a file, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+@cache
 def load_trick(name: str) -> type[Trick]:
     """The trick class that ``tricks/<name>.py`` defines.
 

@@ -1,0 +1,60 @@
+"""What the tricks of a recipe are worth: it without each of them, and each of them alone.
+
+No stage of dvc.yaml trains these variants: there are more of them than all others together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cifar_tricks.base.mistakes import wrong_name
+from cifar_tricks.parameters.schema import Change, Params, Stack
+
+GROUP = "ablation"
+
+
+def ablated(params: Params) -> Iterator[tuple[str, str, Stack, tuple[str, ...]]]:
+    """Key, name and list of tricks of each variant of ``ablation``, and the keys that lead to the
+    list; :func:`check_ablation` has checked what they name."""
+    if (ablation := params.ablation) is None:
+        return
+    whole = params.improve[ablation.recipe]
+    for trick in whole.tricks:
+        name, where = f"without_{trick}", ("improve", ablation.recipe)
+        yield f"{GROUP}-{name}", name, _changed(whole, Change(without=(trick,))), where
+    for name, change in ablation.changes.items():
+        yield f"{GROUP}-{name}", name, _changed(whole, change), (GROUP, "changes", name)
+    for model in ablation.alone.models:
+        for trick, values in ablation.alone.tricks.items():
+            stack = Stack(model=model, tricks={trick: values})
+            yield f"{model}-{trick}", trick, stack, (GROUP, "alone")
+
+
+def _changed(whole: Stack, change: Change) -> Stack:
+    kept = {name: numbers for name, numbers in whole.tricks.items() if name not in change.without}
+    return Stack(
+        model=whole.model,
+        tricks=kept | change.tricks,
+        net=whole.net | change.net,
+        train=whole.train | change.train,
+    )
+
+
+def check_ablation(params: Params) -> None:
+    """Whether what it names is there.
+
+    Raises:
+        ValueError: it is not; the key, the value and what is valid.
+    """
+    if (ablation := params.ablation) is None:
+        return
+    if ablation.recipe not in params.improve:
+        raise ValueError(wrong_name((GROUP, "recipe"), ablation.recipe, params.improve))
+    for model in ablation.alone.models:
+        if model not in params.models:
+            raise ValueError(wrong_name((GROUP, "alone", "models"), model, params.models))
+    known = params.improve[ablation.recipe].tricks
+    for name, change in ablation.changes.items():
+        for trick in change.without:
+            if trick not in known:
+                raise ValueError(wrong_name((GROUP, "changes", name, "without"), trick, known))

@@ -1,0 +1,63 @@
+"""From a list of tricks on a model of params.yaml to a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cifar_tricks.base.mistakes import choose_from, section, wrong_name
+from cifar_tricks.parameters.imported import ImportedNet
+from cifar_tricks.parameters.protocol import changed, protocol, slots
+from cifar_tricks.parameters.rules import apply, check_effects, check_recipe
+from cifar_tricks.parameters.schema import Net, Params, Stack
+from cifar_tricks.training.call import Call
+from cifar_tricks.training.recipe import NetSpec, Recipe
+from cifar_tricks.tricks import Trick, load_trick, trick_names
+
+# That lead to a value of params.yaml.
+Keys = tuple[str, ...]
+
+
+def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
+    """The recipe of a list of tricks at a scale.
+
+    Args:
+        params: the parameters.
+        scale: a key of ``scales``.
+        stack: the list.
+        where: the keys that lead to it.
+
+    Raises:
+        ValueError: a wrong value, with its place.
+    """
+    models = {**params.models, "reference": params.reference}
+    if stack.model not in models:
+        raise ValueError(wrong_name((*where, "model"), stack.model, models))
+    train = changed(protocol(params, scale), stack.train, (*where, "train"))
+    recipe = Recipe(
+        net=_spec(stack, models[stack.model], where),
+        optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
+        batch_size=train.batch_size,
+        **slots(params.scales[scale], train),
+    )
+    place = (*where, "tricks")
+    tricks = {name: _trick(name, values, (*place, name)) for name, values in stack.tricks.items()}
+    whole = apply(recipe, tricks)
+    check_recipe(whole, stack, where)
+    if len(tricks) > 1:
+        check_effects(recipe, tricks, ".".join(place))
+    return whole
+
+
+def _spec(stack: Stack, model: Net | ImportedNet, where: Keys) -> NetSpec:
+    if isinstance(model, ImportedNet):
+        return model.spec(stack.net, f"models.{stack.model}")
+    net = section(Net, {**model.model_dump(), **stack.net}, (*where, "net"))
+    return NetSpec(**net.model_dump())
+
+
+def _trick(name: str, values: Mapping[str, Any], where: Keys) -> Trick:
+    if name not in trick_names():
+        choice = choose_from(name, trick_names())
+        raise ValueError(f"{'.'.join(where)}: no trick has this name (one file each); {choice}")
+    return section(load_trick(name), values, where)
