@@ -18,9 +18,11 @@ def main(argv: list[str]) -> None:
     params = load_params()
 
     from cifar_tricks.runs.ahead import take_ahead
+    from cifar_tricks.runs.folders import LEFT_OUT, run_folder
 
     if take_ahead(params, key):
-        print(f"{key}: trained already, published")
+        left_out = (run_folder(params.scale, key) / LEFT_OUT).exists()
+        print(f"{key}: {'left out' if left_out else 'trained already'}, published")
         return
 
     from cifar_tricks.runs.train import train_variant

@@ -68,6 +68,21 @@ MISTAKES = {
         "nets.Net has no parameters to train",
     ),
     "detached": (net("-1))", "-1)).detach()"), "nets.Net", "its logits have no gradient"),
+    "what an answer leaves": (
+        net("10)\n", "10); self.kept = 1\n").replace(
+            "        return self.head(x.view(len(x), -1))",
+            "        if not self.training: self.kept = torch.ones(10)\n"
+            "        return self.head(x.view(len(x), -1)) * self.kept",
+        ),
+        "nets.Net",
+        "RuntimeError: Inference tensors cannot be saved for backward",
+    ),
+    "pretrained": (
+        "",
+        "timm.create_model, arguments: {model_name: resnet10t, pretrained: true}",
+        "timm.create_model asks huggingface.co for something: initial weights come from the seed",
+    ),
+    "complex": (net("10)\n", "10).to(torch.complex64)\n"), "nets.Net", "torch.complex64, not"),
     "lazy": (net("Linear(3072", "LazyLinear(10) or (0"), "nets.Net", "lazy layers: give them"),
     "double": (net("10)\n", "10).double()\n"), "nets.Net", "head.weight is torch.float64"),
     "no seed": (

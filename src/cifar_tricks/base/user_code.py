@@ -67,7 +67,7 @@ def _imports(path: Path, root: Path) -> list[str]:
         raise ValueError(f"{path.relative_to(root)} is a link that leads out of {root}")
     try:
         return list(imported_names(path.read_bytes()))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise ValueError(f"{path.relative_to(root)}{line}: not Python: {reason}") from error

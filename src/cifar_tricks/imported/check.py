@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from cifar_tricks.base.sources import PACKAGE
 from cifar_tricks.base.user_code import is_installed, own_files
 from cifar_tricks.imported.build import import_target, make_bare, operate, seeded
-from cifar_tricks.imported.opened import read_by
+from cifar_tricks.imported.opened import NetworkAsked, read_by
 from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.training.predicting import autocast
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NUM_CLASSES
@@ -83,6 +83,9 @@ def _check(spec: ImportedSpec, precision: str) -> None:
 def _called(spec: ImportedSpec, what: str, call: Callable[..., Any], *args: Any, **kw: Any) -> Any:
     try:
         return call(*args, **kw)
+    except NetworkAsked as error:
+        host = f"asks {error} for something"
+        raise ValueError(f"{spec.target} {host}: initial weights come from the seed") from error
     except (Exception, SystemExit) as error:  # whatever the user's code does
         raise ValueError(f"{spec.target} {what} {_told(error)}") from error
 
@@ -107,24 +110,29 @@ def _check_parameters(spec: ImportedSpec, net: object) -> None:
     for name, value in net.state_dict().items():
         if not isinstance(value, Tensor) or value.device != CPU:
             raise ValueError(f"{spec.target}: {name} is no tensor on the CPU")
-        if value.is_floating_point() and value.dtype != torch.float32:
-            raise ValueError(f"{spec.target}: {name} is {value.dtype}, not float32")
+        if (value.is_floating_point() or value.is_complex()) and value.dtype != torch.float32:
+            raise ValueError(f"{spec.target}: {name} is {value.dtype}, not torch.float32")
     if not any(value.requires_grad for value in net.parameters()):
         raise ValueError(f"{spec.target} has no parameters to train")
 
 
 def _try(net: nn.Module, precision: str) -> None:
-    """A step and an answer; raises ValueError where they fail."""
+    """Two steps, and an answer between them; raises ValueError where they fail."""
     with seeded(0):
-        loss = F.cross_entropy(_logits(net.train(), 2, precision), torch.zeros(2, dtype=torch.long))
-        try:
-            loss.backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise ValueError(f"its logits have no gradient: {_told(error)}") from error
-        if all(value.grad is None for value in net.parameters()):
-            raise ValueError("its logits do not depend on its parameters")
+        _step(net.train(), precision)
         with torch.inference_mode():
             _logits(net.eval(), 3, precision)
+        _step(net.train(), precision)  # what it keeps of an answer is of no use for a gradient
+
+
+def _step(net: nn.Module, precision: str) -> None:
+    loss = F.cross_entropy(_logits(net, 2, precision), torch.zeros(2, dtype=torch.long))
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise ValueError(f"its logits have no gradient: {_told(error)}") from error
+    if all(value.grad is None for value in net.parameters()):
+        raise ValueError("its logits do not depend on its parameters")
 
 
 def _logits(net: nn.Module, count: int, precision: str) -> Tensor:
@@ -133,7 +141,7 @@ def _logits(net: nn.Module, count: int, precision: str) -> Tensor:
     try:
         with autocast(CPU, precision):
             logits = net(images)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, NetworkAsked) as error:
         raise ValueError(f"for images {shape} it raises {_told(error)}") from error
     wanted = (count, NUM_CLASSES)
     if not isinstance(logits, Tensor):

@@ -1,4 +1,4 @@
-"""Which files a user's code reads while it makes a net."""
+"""Which files a user's code reads while it makes a net, and whether it asks the network."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def read_by(files: Collection[Path]) -> Iterator[list[Path]]:
 
     Args:
         files: the user's modules; what a package reads while it is imported is its own affair.
+
+    Raises:
+        NetworkAsked: by whatever runs in the block.
     """
     if not _hooked:
         # There is no way to take a hook off again.
@@ -37,7 +40,13 @@ def read_by(files: Collection[Path]) -> Iterator[list[Path]]:
         _watched.pop()
 
 
+class NetworkAsked(BaseException):
+    """A host was asked for; no Exception, which those who ask would take for a fault and go on."""
+
+
 def _note(event: str, args: tuple[Any, ...]) -> None:
+    if _watched and event == "socket.getaddrinfo":
+        raise NetworkAsked(str(args[0]))
     if event != "open" or not _watched or not isinstance(args[0], str | os.PathLike):
         return
     own, found = _watched[-1]
