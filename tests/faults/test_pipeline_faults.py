@@ -258,7 +258,7 @@ def test_every_flipped_bit_is_found_and_made_good(
     for name in files[:7]:
         flip(folder / name)
     assert verify(repository, "--repair")[0] == 1
-    assert repository.repro() == {f"train@{KEY}"}
+    assert repository.repro() == {f"train@{KEY}", *LOOKS}
     assert repository.lock == lock
     assert verify(repository)[0] == 0
 
@@ -409,9 +409,9 @@ def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Rep
         if content is not None:
             path.write_bytes(content)
         ran = followed(repository, name, "python", f"stages/{reader}.py")
-        assert ran <= {maker}, (name, ran)
+        assert ran - LOOKS <= {maker}, (name, ran)
         assert path.read_bytes() == before, name
-    assert repository.repro() == set()
+    assert repository.repro() == LOOKS
 
 
 @pytest.mark.fault("damage", tried=3)
