@@ -37,5 +37,5 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"reports/huge/comparisons\.csv"):
-        fill("<!-- results: huge -->\n<!-- end of results -->")
+    with pytest.raises(UserError, match=r"reports/huge/results\.csv"):
+        fill("<!-- steps: huge -->\n<!-- end of steps -->")

@@ -64,6 +64,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         to(f"{folder}/results.csv", runs)
         point = {"key": "model1-adam", "epoch": 0.5, "difference": 0.1234}
         to(f"{folder}/budget.csv", [point])
+        views = {"model1-adam": {"augmented_test_accuracy": {"values": [0.81, 0.83]}}}
+        (folder / "metrics.json").write_text(json.dumps({"variants": views}))
         record = Path("records", name, "model1-adam", "seed=0.json")
         record.parent.mkdir(parents=True)
         record.write_text(json.dumps({"run": {"seeds": {"0": {"origin": {"seconds": 1800.0}}}}}))
@@ -77,6 +79,8 @@ def test_a_scale_says_its_numbers(write: Write) -> None:
     assert (found.n("model1-dropout"), found.n("model1-gelu")) == (3, 0)
     assert found.accuracy("model1-adam") == "0.8000 ± 0.0141"
     assert found.accuracy("model1-gelu") == found.effect("model1-gelu") == "—"
+    assert found.in_views("model1-adam") == "0.8200 ± 0.0141"
+    assert found.in_views("model2-adam") == "—"
     assert found.effect("model1-adam") == "+0.020 [-0.107, +0.147]"
     assert found.effect("model2-adam") == "-0.010"  # one pair has no interval
     assert found.after("model1-adam", 0.5) == "+0.123" and found.after("model1-adam", 7) == "—"

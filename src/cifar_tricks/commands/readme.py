@@ -14,7 +14,7 @@ import pandas as pd
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evaluation.original import original_result
-from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread, number
+from cifar_tricks.evidence.cells import number
 from cifar_tricks.report.findings import Findings, protocols_table, turned
 from cifar_tricks.report.markdown import Markdown, render, table
 from cifar_tricks.report.speed import BENCH, read_bench, speed_table
@@ -22,8 +22,7 @@ from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 PAGES = (Path("README.md"), Path("docs/speed.md"), Path("docs/findings.md"))
 DOCS = Path("docs")
 ANSWER = re.compile(r"(<!-- answer -->\n).*?(<!-- end of answer -->)", re.DOTALL)
-BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
-STEPS = re.compile(r"(<!-- steps: (\w+) -->\n).*?(<!-- end of steps -->)", re.DOTALL)
+STEPS = re.compile(r"(<!-- steps: ([\w ]+) -->\n).*?(<!-- end of steps -->)", re.DOTALL)
 STEP_GROUPS = ("reference", "improve", "transfer")
 README_SPEED = ["net", "usual", "engine, fp32", "engine, bf16", "of the limit", "bf16, two at once"]
 README_SPEED += ["ten epochs"]
@@ -68,17 +67,17 @@ def said(template: Path) -> str:
 
 
 def fill(text: str) -> str:
-    """The text with every block ``<!-- results: SCALE -->`` to ``<!-- end of results -->`` filled
-    from ``reports/SCALE/comparisons.csv``, ``<!-- steps: SCALE -->`` from ``results.csv`` there,
-    ``<!-- answer -->`` by its template, ``<!-- speed -->`` from ``benchmarks/results.json``, and
-    ``<!-- graph -->`` from ``dvc dag``.
+    """The text with every block, up to its ``<!-- end of ... -->``, filled: ``<!-- answer -->`` by
+    its template, ``<!-- steps: SCALE ... -->`` from ``reports/SCALE``, ``<!-- speed -->`` from
+    ``benchmarks/results.json``, and ``<!-- graph -->`` from ``dvc dag``.
 
     Raises:
         UserError: a report is missing.
     """
-    text = BLOCK.sub(lambda match: f"{match[1]}\n{results_table(match[2])}\n\n{match[3]}", text)
     text = ANSWER.sub(lambda match: f"{match[1]}\n{said(DOCS / 'answer.md.j2')}\n{match[2]}", text)
-    text = STEPS.sub(lambda match: f"{match[1]}\n{steps_table(match[2])}\n\n{match[3]}", text)
+    text = STEPS.sub(
+        lambda match: f"{match[1]}\n{steps_table(*match[2].split())}\n\n{match[3]}", text
+    )
     text = GRAPH.sub(lambda match: f"{match[1]}{graph()}{match[2]}", text)
     return SPEED.sub(lambda match: f"{match[1]}\n{benchmark_table()}\n\n{match[2]}", text)
 
@@ -130,35 +129,16 @@ def _read(scale: str, name: str) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read: dvc repro report writes it") from error
 
 
-def steps_table(scale: str) -> Markdown:
-    """The reference net, the steps of ``improve`` and the net from ImageNet at one scale; those
+def steps_table(*scales: str) -> Markdown:
+    """The reference net, the steps of ``improve`` and the net from ImageNet, a row per scale; those
     without a result are left out."""
-    rows = _read(scale, "results.csv")
-    shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
     cells = []
-    for key, runs in shown.groupby("key", sort=False):
-        original = (original_result(str(key)) or {}).get("test_accuracy")
-        accuracy = mean_and_spread([*runs["test_accuracy"]])
-        cells.append([str(key), str(len(runs)), accuracy, number(original)])
-    return table(["net", "n", "test accuracy", "original"], cells, "lr")
-
-
-def results_table(scale: str) -> Markdown:
-    """The tricks at one scale, after the baseline of their net; those without a result are left
-    out."""
-    rows = _read(scale, "comparisons.csv")
-    shown = rows[(rows["group"] == "tricks") & rows["difference"].notna()]
-    header = ["net", "trick", "n", "test accuracy", "difference", "95% interval", "p (Holm)"]
-    header += ["n to resolve", "original", "its claim is"]
-    rows = []
-    for model, of_net in shown.groupby("model", sort=False):
-        for place, row in enumerate(of_net.to_dict("records")):
-            cells = comparison_cells(row)
-            if not place:
-                base = [cells.baseline, "", "", "", "", cells.original_baseline, ""]
-                rows.append([model, "baseline", str(row["n"]), *base])
-            ours = [cells.accuracy_and_spread, cells.difference, cells.interval, cells.p]
-            ours.append(cells.to_resolve)
-            theirs = [cells.original_and_difference, cells.verdict]
-            rows.append([model, row["trick"], str(row["n"]), *ours, *theirs])
-    return table(header, rows, "llrrrrrrrl")
+    for scale in scales:
+        found, rows = Findings(scale), _read(scale, "results.csv")
+        shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
+        for key in map(str, shown["key"].drop_duplicates()):
+            original = number((original_result(key) or {}).get("test_accuracy"))
+            accuracies = [found.accuracy(key), found.in_views(key)]
+            cells.append([key, scale, str(found.n(key)), *accuracies, original])
+    header = ["net", "scale", "n", "test accuracy", "in several views", "original"]
+    return table(header, cells, "llr")

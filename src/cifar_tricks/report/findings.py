@@ -77,6 +77,12 @@ class Findings:
         """Mean test accuracy, with the deviation between seeds."""
         return mean_and_spread(self.accuracies[key]) if self.n(key) else NOTHING
 
+    def in_views(self, key: str) -> str:
+        """The same by the mean answer to several views of each image, where the recipe has any."""
+        metrics = json.loads((Path("reports") / self.scale / "metrics.json").read_bytes())
+        found = metrics["variants"].get(key, {}).get("augmented_test_accuracy")
+        return mean_and_spread(found["values"]) if found else NOTHING
+
     def change(self, key: str) -> Markdown:
         """Mean difference from the baseline of the same net, over the pairs of seeds."""
         pairs = self.pairs.get(key)
