@@ -82,6 +82,15 @@ def test_layers_are_replaced_by_their_class(tiny: ImportedSpec) -> None:
     assert len(layers(resnet, nn.LeakyReLU)) >= 9 and not layers(resnet, nn.ReLU)
 
 
+def test_logits_are_scaled(tiny: ImportedSpec) -> None:
+    images, plain, scaled = (
+        torch.randn(2, 3, 32, 32),
+        make(tiny),
+        make(replace(tiny, logit_scale=0.5)),
+    )
+    assert torch.equal(scaled.eval()(images), 0.5 * plain.eval()(images))
+
+
 def test_a_layer_in_two_places_stays_one(tiny: ImportedSpec) -> None:
     text = Path("my_nets.py").read_text()
     text = text.replace("(self, width", "(self, relu=nn.ReLU(), width")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cifar_tricks.base.mistakes import explain, shorten
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.parameters.schema import Net, Params
 from cifar_tricks.parameters.variants import planned_variants
-from cifar_tricks.training.call import Call
+from cifar_tricks.training.call import Call, as_json
 from cifar_tricks.training.nets import load_weights
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import autocast
@@ -176,7 +176,7 @@ def _imported(about: dict[str, Any], params: Params | None) -> AnyNet:
     """An imported net, which params.yaml names just so: a file that someone was given must not call
     whatever it likes."""
     variant = planned_variants(params).get(about["key"]) if params else None
-    if not variant or to_json(asdict(variant.recipe.net)) != to_json(about["net"]):
+    if not variant or to_json(as_json(variant.recipe.net)) != to_json(about["net"]):
         target = shorten(about["net"]["target"])
         raise ValueError(f"net.target = {target}: not what params.yaml and its code are now")
     if reason := variant.left_out:

@@ -113,7 +113,9 @@ def operate(net: nn.Module, spec: ImportedSpec, *, seed: int) -> list[str]:
     Returns:
         What the net would have to have, and has not.
     """
-    lacks = []
+    lacks, scale = [], spec.logit_scale
+    if scale != 1:
+        net.register_forward_hook(lambda module, images, logits: logits * scale)
     activation, norm, dropout = spec.activation, spec.norm_2d, spec.dropout
     if activation and not _replace(net, ACTIVATIONS, lambda old: activation()):
         lacks.append("no activation layer to replace (calls of functions are none)")

@@ -68,6 +68,7 @@ class ImportedSpec:
         norm_1d: for the tricks that fill both; changes nothing.
         dropout: makes what takes the place of every dropout layer.
         weight_init: fills the weights of convolutions and linear layers.
+        logit_scale: factor on the logits.
         unfit: tricks that change what only a net of ``filters`` has.
     """
 
@@ -85,6 +86,7 @@ class ImportedSpec:
     norm_1d: Call | None = None
     dropout: Call | None = None
     weight_init: Call | None = None
+    logit_scale: float = 1.0
     unfit: tuple[str, ...] = ()
 
     def bare(self) -> ImportedSpec:
