@@ -400,3 +400,25 @@ def test_runs_of_other_parameters_are_refused_with_the_difference(
     message = str(error.value)
     assert message.startswith("runs/small/reference-baseline was trained from other parameters")
     assert difference in message and "\n" not in message
+
+
+def test_the_accuracy_in_views_stands_behind_the_plain_one(tmp_path: Path) -> None:
+    improve = (
+        "{seen: {model: model1, tricks: {test_time_augmentation: {}}},"
+        " plain: {model: model1, tricks: {augment: {}}}}"
+    )
+    with make_study(tmp_path, improve=improve) as study:
+        plain = report(study)
+        assert "in views)" not in plain + (FOLDER / "index.html").read_text()
+        content = json.loads((FOLDER / "metrics.json").read_text())
+        views = {"values": [0.5, 0.6, 0.7], "mean": 0.6}
+        content["variants"]["improve-seen"]["augmented_test_accuracy"] = views
+        (FOLDER / "metrics.json").write_text(json.dumps(content))
+        page = report(read_study(study.params))
+        cells = dict(zip(row(plain, "seen"), row(page, "seen"), strict=True))
+        assert [new for old, new in cells.items() if new != old] == [
+            f"{with_spread(measured()['improve-seen'])} (0.6000 in views)"
+        ]
+        assert row(page, "plain") == row(plain, "plain")
+        shown = (FOLDER / "index.html").read_text()
+        assert shown.count("(0.6000 in views)") == 1

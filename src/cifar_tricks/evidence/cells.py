@@ -17,7 +17,7 @@ from cifar_tricks.base.notation import FRACTIONS, NOTHING, Notation
 from cifar_tricks.evidence.factorials import Contrast
 from cifar_tricks.evidence.sampling import SampledAccuracy
 from cifar_tricks.evidence.statistics import Interval
-from cifar_tricks.evidence.study_results import Result, StudyResults
+from cifar_tricks.evidence.study_results import IN_VIEWS, Result, StudyResults
 
 SAID = {"better": "better", "worse": "worse", "little": "little effect"}
 number, signed_number, p_value = FRACTIONS.number, FRACTIONS.signed, FRACTIONS.p_value
@@ -135,6 +135,13 @@ def sampling_cells(score: SampledAccuracy | None, result: Result) -> list[str]:
     bounds = interval(score.interval, signed=False)
     error = number(result.mean("ece"))
     return [number(score.accuracy), bounds, number(score.without_duplicates), error]
+
+
+def in_views(result: Result) -> str:
+    """The accuracy in several views of each image, to stand behind the plain one; "" for a recipe
+    without such views."""
+    mean = result.mean(IN_VIEWS)
+    return "" if mean is None else f" ({number(mean)} in views)"
 
 
 def num_seeds(result: Result) -> str:

@@ -9,6 +9,7 @@ from cifar_tricks.base.notation import NOTHING
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evidence.cells import (
     describe,
+    in_views,
     mean_epochs,
     num_seeds,
     number,
@@ -17,7 +18,7 @@ from cifar_tricks.evidence.cells import (
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.provenance import SINGLE
 from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
-from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
+from cifar_tricks.report.markdown import Markdown, bold, code, escape, italic, table
 from cifar_tricks.training.backbones import BACKBONES
 
 
@@ -94,7 +95,7 @@ def stack_table(study: StudyResults, group: str) -> Markdown:
         mean = result.mean("test_accuracy")
         values, change = _ours(study, result)
         row: list[str] = [result.variant.trick, result.variant.model, describe(study, result)]
-        row += [num_seeds(result), values, change]
+        row += [num_seeds(result), Markdown(escape(values) + in_views(result)), change]
         if group == "improve":
             original = result.original.get("test_accuracy")
             row += ["yes" if mean is not None and mean >= GOAL else "no" if mean else NOTHING]
