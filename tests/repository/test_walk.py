@@ -401,13 +401,13 @@ def test_the_example_of_a_trick_works_as_it_stands(walk: Walk) -> None:
     clone = walk.there
     clone.git("reset", "--quiet", "--hard")
     (code,) = (block.content for block in BLOCKS if block.info == "python")
-    path, line = "src/cifar_tricks/tricks/gelu.py", "gelu: {}"
+    path, line = "src/cifar_tricks/tricks/mish.py", "mish: {}"
     assert f"`{path}`" in PAGES[0] and f"`{line}`" in PAGES[0]
     (clone.folder / path).write_text(code)
     params = clone.text("params.yaml").replace("tricks:\n", f"tricks:\n  {line}\n", 1)
     (clone.folder / "params.yaml").write_text(params)
-    assert trained(clone.run("dvc repro")) == {"train@model1-gelu", "train@model2-gelu"}
-    assert "gelu" in clone.text("reports/quick/report.md")
-    assert {"model1-gelu variant", "model2-gelu variant"} <= set(clone.logged())
+    assert trained(clone.run("dvc repro")) == {"train@model1-mish", "train@model2-mish"}
+    assert "mish" in clone.text("reports/quick/report.md")
+    assert {"model1-mish variant", "model2-mish variant"} <= set(clone.logged())
     checked = ["ruff", "check", "--config", str(ROOT / "pyproject.toml"), path]
     subprocess.run([sys.executable, "-m", *checked], cwd=clone.folder, check=True)
