@@ -1,6 +1,7 @@
 """The one door: what it lists, what it refuses, and that every command behind it is there."""
 
 import inspect
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -9,7 +10,29 @@ from pathlib import Path
 import pytest
 from helpers.project import ROOT
 
-from cifar_tricks.__main__ import COMMANDS, run
+from cifar_tricks.__main__ import COMMANDS, EVERYWHERE, run
+from cifar_tricks.base.surroundings import settled
+
+# Runs a module as `python -m` does, and Ctrl-C comes when the first package is imported that is
+# neither Python's nor this project's.
+CTRL_C = """
+import os, runpy, signal, sys
+from importlib.machinery import PathFinder
+
+class CtrlC:
+    @staticmethod
+    def find_spec(name, *_):
+        foreign = name not in sys.stdlib_module_names and not name.startswith("cifar_tricks")
+        if foreign and "." not in name and PathFinder.find_spec(name):
+            sys.meta_path.remove(CtrlC)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+# What `make share` and `make repro` start.
+WORKERS = ("cifar_tricks.commands.record", "cifar_tricks.commands.train")
 
 
 def door(*arguments: str, code: int = 0) -> str:
@@ -87,3 +110,21 @@ def test_a_wrong_address_of_mlflow_is_told_before_any_work(
         "error: MLFLOW_TRACKING_URI = runs: MLflow keeps no runs in folders;"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"] and told.out == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    # The others do without packages.
+    [f"cifar_tricks {name}" for name in COMMANDS if name not in EVERYWHERE]
+    + [f"{module} model1-adam 0" for module in WORKERS],
+)
+def test_ctrl_c_during_the_imports_leaves_a_line(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C, *command.split()],
+        cwd=tmp_path,
+        env=os.environ | settled(os.environ, tmp_path, stage=False),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "interrupted\n")

@@ -14,25 +14,15 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from cifar_tricks.base.errors import exit_code
-from cifar_tricks.base.files import project_root
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import settle
-from cifar_tricks.evaluation.score import to_answers
-from cifar_tricks.evaluation.scoring import score_seed
-from cifar_tricks.evaluation.test_images import read_test_images
-from cifar_tricks.parameters.load import load_params
-from cifar_tricks.parameters.schema import Params
-from cifar_tricks.runs.folders import HISTORY
-from cifar_tricks.runs.plan import check_device, check_room, plan
-from cifar_tricks.runs.publish import make_run
-from cifar_tricks.runs.records import Record, on_record, write_record
-from cifar_tricks.runs.reuse import adopt
-from cifar_tricks.runs.seed import STATE, Seed, locked
-from cifar_tricks.runs.train import train_missing
+
+if TYPE_CHECKING:
+    from cifar_tricks.parameters.schema import Params
+    from cifar_tricks.runs.seed import Seed
 
 
 def main(argv: list[str]) -> int:
@@ -47,6 +37,9 @@ def main(argv: list[str]) -> int:
 
 
 def _record_all(jobs: list[list[str]]) -> int:
+    # Here, as all that is slow to import: Ctrl-C may come meanwhile.
+    from cifar_tricks.parameters.load import load_params
+
     params, codes = load_params(), [0]
     for key, *seeds in jobs:
         codes.append(record_or_tell(params, key, [int(seed) for seed in seeds]))
@@ -91,7 +84,8 @@ def done_or_told(key: str, work: Callable[[], None]) -> int:
         # What a failed training still holds, before the next one needs the memory, and while no
         # step is being recorded.
         gc.collect()
-        torch.cuda.empty_cache()  # does nothing where no GPU is in use
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()  # does nothing where no GPU is in use
 
 
 def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
@@ -108,6 +102,17 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
         UserError: what training and scoring refuse, or a damaged record.
         Interrupted: a signal came; the states are saved.
     """
+    from cifar_tricks.evaluation.score import to_answers
+    from cifar_tricks.evaluation.scoring import score_seed
+    from cifar_tricks.evaluation.test_images import read_test_images
+    from cifar_tricks.runs.folders import HISTORY
+    from cifar_tricks.runs.plan import check_device, check_room, plan
+    from cifar_tricks.runs.publish import make_run
+    from cifar_tricks.runs.records import Record, on_record, write_record
+    from cifar_tricks.runs.reuse import adopt
+    from cifar_tricks.runs.seed import STATE, locked
+    from cifar_tricks.runs.train import train_missing
+
     training = plan(params, key)
     numbers = [seed for seed in seeds if not on_record(training, seed)]
     if not numbers:
@@ -136,6 +141,8 @@ def record_seeds(params: Params, key: str, seeds: list[int]) -> None:
 
 def _seconds(seed: Seed) -> float | None:
     """Wall time of a training on this machine, as it noted it; None where it did not."""
+    from cifar_tricks.base.files import project_root
+
     folder = project_root() / "logs" / seed.training.scale / seed.training.variant.key
     try:
         return float(json.loads((folder / f"seed={seed.number}.json").read_bytes())["seconds"])
