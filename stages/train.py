@@ -1,5 +1,6 @@
 """Trains one variant, all seeds of the chosen scale: ``train.py KEY``, e.g. model1-leaky_relu."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.runs.ahead import take_ahead
     from cifar_tricks.runs.folders import LEFT_OUT, run_folder
 
-    if take_ahead(params, key):
+    if take_ahead(params, key, stage=os.environ.get("DVC_STAGE", "")):
         left_out = (run_folder(params.scale, key) / LEFT_OUT).exists()
         print(f"{key}: {'left out' if left_out else 'trained already'}, published")
         return

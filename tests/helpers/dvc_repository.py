@@ -48,6 +48,13 @@ TRAININGS = {
 # these run each time.
 LOOKS = {"check", "track"}
 READ_TEST_IMAGES = ("evaluate", "experiment")
+TRAIN = """
+from cifar_tricks.commands.processes import Commands
+from cifar_tricks.commands.repro import train_due
+from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
+raise SystemExit(train_due(Commands(), params := load_params(), [*variants(params).values()], 1))
+"""
 LEAKY = {"train@model1-leaky_relu", "train@model2-leaky_relu"}
 
 
@@ -148,28 +155,35 @@ def template(tmp_path_factory: pytest.TempPathFactory, made_once: MadeOnce) -> R
     """A copy of the whole pipeline after one run."""
     folder = tmp_path_factory.mktemp("a repository") / "copy"
     shutil.copytree(made_once("reproduced", reproduced), folder, symlinks=True)
-    repository = Repository.at(folder)
-    repository.repro()  # what stands for the folder's old place is renewed
-    return repository
+    return Repository.at(folder)
 
 
 def reproduced(folder: Path) -> None:
     """Makes a new repository with everything trained and committed.
 
-    The stages that have no need of the test images run while these are elsewhere.
+    The stages that have no need of the test images run while these are elsewhere, the trainings as
+    `make repro` does it, in one process.
     """
     repository = Repository(folder)
     images = folder / "data/cifar10/test.safetensors"
 
-    def without_images(*stages: str) -> set[str]:
+    @contextlib.contextmanager
+    def without_images() -> Iterator[None]:
         images.rename(folder / "elsewhere")
-        ran = repository.repro("--single-item", *stages)
+        yield
         (folder / "elsewhere").rename(images)
-        return ran
 
-    ran = without_images("augment", *sorted(TRAININGS), "exercises")
+    with without_images():
+        ran = repository.repro("--single-item", "augment")
+        said = repository.run(
+            sys.executable, "-c", TRAIN, environment={"PYTHONPATH": str(folder / "src")}
+        )
+        ran |= {line.split(": ")[0] for line in said.splitlines() if line.endswith(": recorded")}
+        assert ran >= TRAININGS
+        ran |= repository.repro("--single-item", "exercises")
     ran |= repository.repro("--single-item", *READ_TEST_IMAGES)
-    ran |= without_images("visualize", "champion", "report", "track")
+    with without_images():
+        ran |= repository.repro("--single-item", "visualize", "champion", "report", "track")
     everything = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
     assert {name.split("@")[0] for name in ran} == everything.keys() - {"check", "download"}
     repository.commit()

@@ -113,7 +113,9 @@ def test_every_command_has_an_expectation() -> None:
 
 def trained(said: str) -> set[str]:
     """The stages that trained a net."""
-    return {name for name in stages_run(said) if re.match("train@|reference|transfer", name)}
+    recorded = {line.removesuffix(": recorded") for line in said.splitlines()}
+    names = stages_run(said) | (recorded - {*said.splitlines()})
+    return {name for name in names if re.match("train@|reference|transfer", name)}
 
 
 # What must hold after `make repro` in a fresh clone.

@@ -18,7 +18,6 @@ from cifar_tricks.base.errors import Interrupted, UserError
 from cifar_tricks.base.signed_json import signed, to_json
 from cifar_tricks.base.sources import source_hash
 from cifar_tricks.commands import page, share
-from cifar_tricks.commands import record as recording
 from cifar_tricks.commands.record import record_seeds
 from cifar_tricks.evaluation.score import Score, calibrate, from_answers, to_answers
 from cifar_tricks.evaluation.scoring import score_variants
@@ -205,7 +204,7 @@ def test_what_is_on_record_is_not_trained_again(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = RECORD.stat().st_mtime_ns
-    monkeypatch.setattr(recording, "train_missing", None)
+    monkeypatch.setattr("cifar_tricks.runs.train.train_missing", None)
     record_seeds(load_params(), KEY, [0])
     assert RECORD.stat().st_mtime_ns == written
 

@@ -2,8 +2,8 @@
 
     python -m cifar_tricks repro --jobs 2
 
-The trainings run before DVC asks for them, so that a process trains many; their stages publish what
-came of it. Plain ``dvc repro`` gives the same bytes, one training after the other: the number of
+The trainings run before DVC asks for them, so that a process trains many; DVC records what came of
+it. Plain ``dvc repro`` gives the same bytes, one training after the other: the number of
 threads of a training is a parameter and does not depend on the number of jobs.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.commands.processes import DVC, Commands, running_alone
 from cifar_tricks.commands.scheduling import BYTES_PER_JOB, num_jobs, split_work, tell_device_choice
 from cifar_tricks.commands.share import RECORD, check_scale, planned
+from cifar_tricks.commands.train import changed_stages, record_stages
 from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
 from cifar_tricks.engines.jobs import Engine
@@ -34,7 +35,7 @@ from cifar_tricks.parameters.variants import (
     trainable_variants,
     variants,
 )
-from cifar_tricks.runs.ahead import is_ahead
+from cifar_tricks.runs.ahead import forget_ahead, is_ahead
 from cifar_tricks.tracking.store import find_store
 from cifar_tricks.training.backbones import CHOICE_FILE, used_backbone
 
@@ -140,56 +141,24 @@ def _train_elsewhere(commands: Commands, params: Params, engine: Engine) -> int:
 
 
 def train_due(commands: Commands, params: Params, trainings: Sequence[Variant], jobs: int) -> int:
-    """Trains what DVC would train now, in ``jobs`` processes instead of one for each, and lets its
-    stages publish it.
+    """Trains what DVC would train now, in ``jobs`` processes instead of one for each, and has it
+    recorded.
 
     Returns:
-        The exit code of the first that failed; what the others gave is published.
+        The exit code of the first that failed; what the others gave is recorded.
     """
     by_stage = {variant.stage: variant for variant in trainings}
     changed = dict(changed_stages(by_stage))
+    for stage in by_stage.keys() - changed.keys():
+        forget_ahead(params, by_stage[stage])  # recorded by a call that was killed then
     due = [by_stage[stage] for stage, runs in changed.items() if runs]
+    left = [variant for variant in due if not is_ahead(params, variant)]
     command = [sys.executable, "-m", "cifar_tricks.commands.train"]
-    lists = [[*command, *(one.key for one in share)] for share in split_work(due, jobs)]
+    lists = [[*command, *(one.key for one in share)] for share in split_work(left, jobs)]
     code = _side_by_side(commands, lists) if lists else 0
-    ready = [name for name, runs in changed.items() if not runs or is_ahead(params, by_stage[name])]
-    if ready:
-        # More than two would only wait: DVC writes all of dvc.lock for each stage.
-        parts = [ready[::2], ready[1::2]] if jobs > 1 and len(ready) > 1 else [ready]
-        code = _side_by_side(commands, [[*STAGES, *part] for part in parts]) or code
+    if commands.stopped_by is None:
+        record_stages(params, by_stage, changed)
     return code
-
-
-def changed_stages(names: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """The stages of dvc.yaml that are not up to date.
-
-    ``dvc status`` names them too, but not which of them `dvc repro` would take from its run cache.
-
-    Args:
-        names: of stages whose dependencies are here.
-
-    Yields:
-        A name, and whether DVC has to run the stage: its cache does not hold what came of it.
-    """
-    # Slow to import.
-    from dvc.repo import Repo
-    from dvc.stage.cache import RunCacheNotFoundError
-
-    with Repo() as repo, repo.lock:
-        # All at once: for each stage that is loaded by its name, DVC reads all of dvc.lock.
-        known = {stage.addressing: stage for stage in repo.index.stages}
-        for name in names:
-            if not (stage := known[name]).changed():
-                continue
-            if stage.changed_stage() or stage.changed_deps():
-                stage.save_deps()
-                for output in stage.outs:
-                    output.clear()  # what is known of it came of other dependencies
-            try:
-                repo.stage_cache.restore(stage, dry=True)
-                yield name, False
-            except RunCacheNotFoundError:
-                yield name, True
 
 
 def _side_by_side(commands: Commands, lists: Sequence[Sequence[str]]) -> int:

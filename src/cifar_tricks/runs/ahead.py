@@ -1,10 +1,12 @@
-"""Variants that ``make repro`` trained before DVC asks for them: their stages only move them.
+"""Variants that ``make repro`` trained before DVC asks for them: they are only copied to ``runs``.
 
-Nothing here imports PyTorch, so such a stage takes a fraction of a second.
+They stay where they are until DVC has recorded them: it deletes an output whose end it did not see.
+Nothing here imports PyTorch, so a stage that finds one takes a fraction of a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,12 +62,13 @@ def set_ahead(params: Params, variant: Variant) -> None:
     write_atomically(folder_ahead(params.scale, variant) / STAMP, stamp(params, variant))
 
 
-def take_ahead(params: Params, key: str) -> bool:
-    """Moves a variant to ``runs/<scale>/<key>``.
+def take_ahead(params: Params, key: str, *, stage: str = "") -> bool:
+    """Copies a variant to ``runs/<scale>/<key>``.
 
     Args:
         params: the checked parameters.
         key: as for :func:`cifar_tricks.runs.train.train_variant`.
+        stage: of dvc.yaml, where DVC runs it: one that was forced trains.
 
     Returns:
         Whether it was trained ahead, as params.yaml, code and data are now.
@@ -74,15 +77,33 @@ def take_ahead(params: Params, key: str) -> bool:
         UserError: no such variant, or no backbone.
     """
     variant = find_variant(params, key, params.scale)
-    source, target = folder_ahead(params.scale, variant), run_folder(params.scale, variant.key)
-    if not is_ahead(params, variant):
-        shutil.rmtree(source, ignore_errors=True)
+    if not is_ahead(params, variant) or (stage and not has_changed(stage)):
+        forget_ahead(params, variant)
         return False
+    target = run_folder(params.scale, variant.key)
     shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    (source / STAMP).unlink()
-    source.rename(target)
+    shutil.copytree(
+        folder_ahead(params.scale, variant), target, ignore=shutil.ignore_patterns(STAMP)
+    )
     return True
+
+
+def forget_ahead(params: Params, variant: Variant) -> None:
+    """Deletes what lies ahead, such as DVC has recorded."""
+    folder = folder_ahead(params.scale, variant)
+    # First what says that all else is there: a kill may come at any moment.
+    with contextlib.suppress(OSError):
+        (folder / STAMP).unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_changed(stage: str) -> bool:
+    """Whether a stage differs from what dvc.lock says of it, its output aside."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        found = repo.stage.load_one(name=stage)
+        return bool(found.changed_stage() or not found.deps_cached())
 
 
 def find_variant(params: Params, name: str, scale: str) -> Variant:

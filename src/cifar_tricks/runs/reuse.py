@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored
 from cifar_tricks.base.signed_json import NOT_WRITTEN_BY_US, differences, read_signed
+from cifar_tricks.runs.ahead import has_changed
 from cifar_tricks.runs.folders import HISTORY, WEIGHTS, read_run, run_folder, seed_folder
 from cifar_tricks.runs.plan import Training
 from cifar_tricks.runs.run import Run, SeedResult
@@ -45,7 +46,7 @@ def take_cached(seeds: Sequence[Seed]) -> None:
     except NOT_WRITTEN_BY_US:
         return
     found = [seed for seed in seeds if _is_of(run, seed)]
-    if not found or not _has_changed(stage):
+    if not found or not has_changed(stage):
         return
     for seed in found:
         if (seed.folder / RESULT).exists():
@@ -144,12 +145,3 @@ def _is_of(run: Run, seed: Seed) -> bool:
         "code": result.origin.code,
     }
     return not differences(found, seed.identity)
-
-
-def _has_changed(stage: str) -> bool:
-    """Whether the stage differs from what dvc.lock says of it, its output aside."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        found = repo.stage.load_one(name=stage)
-        return bool(found.changed_stage() or not found.deps_cached())

@@ -13,7 +13,13 @@ from cifar_tricks.base.place import check_place
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import tell_rounding
 from cifar_tricks.parameters.schema import Gpu, Params
-from cifar_tricks.runs.ahead import find_variant, folder_ahead, is_ahead, set_ahead
+from cifar_tricks.runs.ahead import (
+    find_variant,
+    folder_ahead,
+    forget_ahead,
+    is_ahead,
+    set_ahead,
+)
 from cifar_tricks.runs.folders import run_folder
 from cifar_tricks.runs.plan import Training, check_device, check_room, plan
 from cifar_tricks.runs.publish import forget, leave_out, publish
@@ -67,6 +73,7 @@ def train_ahead(params: Params, key: str) -> None:
     if leave_out(variant, folder_ahead(params.scale, variant)):
         return set_ahead(params, variant)
     with _trained(params, key) as (training, seeds):
+        forget_ahead(params, training.variant)
         publish(seeds, folder_ahead(training.scale, training.variant))
         set_ahead(params, training.variant)
         forget(seeds, keep=False)
