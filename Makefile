@@ -94,7 +94,7 @@ predict: setup ## what the best net takes a photo for (IMAGE=photo.jpg)
 # Of all the columns, these and the parameters that differ; --md, because DVC's own table leaves out
 # what does not fit into 80 characters where it is not written to a terminal.
 SHOWN := test_accuracy|validation_accuracy|model$$|trick$$
-DROPPED := .*/|.*\.(jpe?g|JPE?G|png|PNG|webp)$$|State|Executor|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
+DROPPED := .*/|params\.yaml|.*\.(jpe?g|JPE?G|png|PNG|webp)$$|State|Executor|Created|train_accuracy|test_loss|num_|seeds$$|reference$$|baseline_|improve_|transfer$$
 
 experiments: setup ## DVC's experiments in a narrow table
 	@$(PY) -m dvc exp show --no-pager --md --precision 4 --hide-workspace --only-changed --keep '$(SHOWN)' --drop '$(DROPPED)'
