@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -244,9 +245,9 @@ def test_eight_processes_open_a_fresh_store_at_once(
     )
     variants = {key: write_variant(key) for key in ("model1-adam", "model2-adam")}
     # Real processes, forked from a fresh one that has done the slow imports.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "test_tracking"])
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", __name__])
     barrier, results = context.Barrier(8), context.Queue()
     arguments = (str(bare_project), barrier, results, params, variants)
     processes = [context.Process(target=_process, args=arguments) for _ in range(8)]
