@@ -210,21 +210,21 @@ def test_a_value_and_a_new_trick_of_one_file_and_one_line_train_their_variants_o
 ) -> None:
     repository.edit("negative_slope: 0.1", "negative_slope: 0.3")
     assert changed(repository) == {"check", *LEAKY}
-    (repository.folder / "src/cifar_tricks/tricks/gelu.py").write_text(
-        '"""GELU in place of ReLU."""\n\n'
+    (repository.folder / "src/cifar_tricks/tricks/mish.py").write_text(
+        '"""Mish in place of ReLU."""\n\n'
         "from dataclasses import replace\n\n"
         "from cifar_tricks.tricks import Call, Recipe, Trick\n\n\n"
-        "class GELU(Trick):\n"
-        '    """Source: Hendrycks & Gimpel (2016)."""\n\n'
+        "class Mish(Trick):\n"
+        '    """Source: Misra (2019)."""\n\n'
         "    def apply(self, recipe: Recipe) -> Recipe:\n"
-        '        """Returns the recipe with ``torch.nn.GELU``."""\n'
-        '        net = replace(recipe.net, activation=Call("torch.nn.GELU"))\n'
+        '        """Returns the recipe with ``torch.nn.Mish``."""\n'
+        '        net = replace(recipe.net, activation=Call("torch.nn.Mish"))\n'
         "        return replace(recipe, net=net)\n"
     )
     repository.edit(
-        "  leaky_relu: {negative_slope: 0.3}\n", "  leaky_relu: {negative_slope: 0.1}\n  gelu: {}\n"
+        "  leaky_relu: {negative_slope: 0.3}\n", "  leaky_relu: {negative_slope: 0.1}\n  mish: {}\n"
     )
-    new = {"train@model1-gelu", "train@model2-gelu"}
+    new = {"train@model1-mish", "train@model2-mish"}
     trainings = {*TRAININGS, *new, "download", "augment"}
     assert changed(repository) & trainings == new
     # Both changes at once, the value as DVC's experiments give it.
@@ -233,4 +233,4 @@ def test_a_value_and_a_new_trick_of_one_file_and_one_line_train_their_variants_o
     assert ran & trainings == {*new, *LEAKY}
     assert {"check", "evaluate", "visualize", "report"} <= ran
     report = (repository.folder / "reports/quick/report.md").read_text()
-    assert "gelu" in report
+    assert "mish" in report
