@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -64,8 +65,7 @@ def long(repository: Repository) -> Iterator[Repository]:
     yield repository
     for process in trainings(repository.folder).values():
         process.kill()
-    for path in (repository.folder / "resume").glob("*/*"):
-        path.unlink()
+    shutil.rmtree(repository.folder / "resume", ignore_errors=True)
 
 
 @pytest.mark.fault("orphan")
