@@ -192,10 +192,19 @@ def reproduced(folder: Path) -> None:
 @pytest.fixture
 def repository(template: Repository) -> Iterator[Repository]:
     """The same for each test: everything trained and committed."""
+    before = run_cache(template)
     yield template
+    # What a test took over from a record would be taken for what another one trains.
+    for entry in run_cache(template) - before:
+        entry.unlink()
     template.run("git", "reset", "--quiet", "--hard")
     template.run("git", "clean", "--quiet", "-fd")
     template.run("dvc", "checkout", "--quiet", "--force")
+
+
+def run_cache(repository: Repository) -> set[Path]:
+    """What DVC knows of runs of stages: a file for each of their results."""
+    return {path for path in (repository.folder / ".dvc/cache/runs").rglob("*") if path.is_file()}
 
 
 @contextlib.contextmanager
