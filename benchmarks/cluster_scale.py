@@ -198,7 +198,10 @@ def cost_of_driver(address: str, record: Path, count: int) -> float:
         return lambda order, files: (0, "", {seed: content}, {}, "a node")
 
     engine = ray_cluster.Ray(address=address, gpus=0, memory=BYTES_PER_JOB, insecure=False)
-    with TemporaryDirectory() as folder, chdir(folder), patch.object(ray_cluster, "_task", task):
+    # No node is asked for what it has: a record that one keeps would need no task.
+    nothing = patch.object(ray_cluster.Nodes, "held", lambda *_: ([], {}))
+    no_op = patch.object(ray_cluster, "_task", task)
+    with TemporaryDirectory() as folder, chdir(folder), nothing, no_op:
         Path("data").symlink_to(data)
         Path("params.yaml").write_text(params, "utf-8")
         for number in (*[count // 10] * 3, count):  # the first starts Ray's workers
@@ -215,24 +218,30 @@ def cost_of_driver(address: str, record: Path, count: int) -> float:
 
 def real_and_simulated(address: str, keys: Sequence[str]) -> tuple[float, float]:
     """Seconds that the driver needs for trainings, their records coming here, and what the
-    simulation says of the same.
+    simulation says of the same; a first one alone tells how long a node here needs to start.
 
     Args:
         address: of a Ray cluster.
-        keys: of variants that are not on record.
+        keys: of variants that are not on record, two trainings at least.
     """
     params = load_params()
     engine = ray_cluster.Ray(address=address, gpus=0, memory=BYTES_PER_JOB, insecure=False)
     study = Study(params, MODULE, "cpu")
-    jobs = [*planned(keys, params.seeds, gpu=False)]
-    started = time.perf_counter()
-    if train_jobs(engine, study, jobs, Commands()):
-        raise SystemExit("a training failed")
-    took = time.perf_counter() - started
-    paths = [record_file(params.scale, job.key, job.seeds[0]) for job in jobs]
-    times = [read_record(path).result.origin.seconds or 0.0 for path in paths]
+    first, *others = planned(keys, params.seeds, gpu=False)
+
+    def trained(jobs: Sequence[Job]) -> tuple[float, list[float]]:
+        started = time.perf_counter()
+        if train_jobs(engine, study, jobs, Commands()):
+            raise SystemExit("a training failed")
+        took = time.perf_counter() - started
+        paths = [record_file(params.scale, job.key, job.seeds[0]) for job in jobs]
+        return took, [read_record(path).result.origin.seconds or 0.0 for path in paths]
+
+    alone, (training,) = trained([first])
+    took, times = trained(others)
     slots = int(engine.ray.cluster_resources()["CPU"]) // study.threads()
-    return took, simulate(times, Cluster(nodes=slots)).seconds
+    cluster = Cluster(nodes=slots, start=alone - training)
+    return took, simulate(times, cluster).seconds
 
 
 def main() -> None:

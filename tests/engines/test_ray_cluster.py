@@ -167,7 +167,7 @@ def test_the_simulation_foretells_a_run(cluster: RayCluster, study: ClusterStudy
         return done.stdout.splitlines()[-1]
 
     key = "model1-dropout"
-    found = re.fullmatch(r"measured: (\S+) s, simulated: (\S+) s", told("--run", key))
+    found = re.fullmatch(r"measured: (\S+) s, simulated: (\S+) s", told("--run", key, KEYS[1]))
     assert found and float(found[1]) == pytest.approx(float(found[2]), rel=0.4)
     cost = told("--record", f"records/quick/{key}/seed=0.json", "--count", "1000")
     assert 0 < float(cost.split(" ms a task")[0]) < 100
