@@ -26,6 +26,8 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
             assert "`augment`" in scale.resolved(model, 1)
             assert "`kaiming_normal`" in scale.resolved(model, -1)
             assert scale.comparisons[f"{model}-batch_norm"]["difference_low"] > 0
+    assert "batch_norm" in first.open("model1") and "batch_norm" in second.resolved("model1", 1)
+    assert all("batch_norm" in one.resolved("model2", 1) for one in (first, second))
     assert "augment_online" in first.resolved("model1", 1)
     assert "augment_online" in second.resolved("model1", -1)
     assert "dropout" in first.resolved("model1", 1) and "`dropout`" in second.open("model1")
