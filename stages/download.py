@@ -19,10 +19,10 @@ def main(argv: list[str]) -> None:
 
     from cifar_tricks.base.files import project_root, write_atomically
     from cifar_tricks.data.backbone_weights import fetch_backbone
-    from cifar_tricks.data.cifar10 import CIFAR10, write_split
-    from cifar_tricks.data.cifar10_archives import decode
     from cifar_tricks.data.fetch import fetch
     from cifar_tricks.data.photo_source import fetch_photo
+    from cifar_tricks.datasets.cifar10 import CIFAR10, write_split
+    from cifar_tricks.datasets.cifar10_archives import decode
 
     # No output, which DVC would delete before a run; shared with queued experiments' checkouts.
     downloads = project_root() / "data" / "downloads"

@@ -22,8 +22,8 @@ from cifar_tricks.base.files import project_root, restored
 from cifar_tricks.commands.damage import Verification, check_cache, check_output, relative
 from cifar_tricks.commands.processes import DVC
 from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
-from cifar_tricks.data.cifar10 import CIFAR10
 from cifar_tricks.data.photo_source import PHOTO
+from cifar_tricks.datasets.cifar10 import CIFAR10
 from cifar_tricks.runs.folders import read_answers, read_history, read_run, seed_folder
 from cifar_tricks.runs.records import read_record
 from cifar_tricks.runs.seed import ABOUT, RESULT, STATE, finished_result

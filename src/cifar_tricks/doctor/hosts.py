@@ -10,9 +10,9 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root
 from cifar_tricks.data.assets import Asset, Source
 from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
-from cifar_tricks.data.cifar10 import CIFAR10
 from cifar_tricks.data.photo_source import PHOTO
 from cifar_tricks.data.transport import Limits, SourceFailed
+from cifar_tricks.datasets.cifar10 import CIFAR10
 from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 
 LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0, package_seconds=15)

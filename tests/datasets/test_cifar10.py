@@ -25,11 +25,12 @@ from PIL import Image
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.data import backbone_weights, cifar10, cifar10_archives, photo_source
+from cifar_tricks.data import backbone_weights, photo_source
 from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.data.assets import Asset, Http, Source
-from cifar_tricks.data.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
-from cifar_tricks.data.cifar10_archives import decode
+from cifar_tricks.datasets import cifar10, cifar10_archives
+from cifar_tricks.datasets.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
+from cifar_tricks.datasets.cifar10_archives import decode
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 BATCH_IMAGES = 4
@@ -285,7 +286,7 @@ def test_a_written_split_reads_back_with_its_hashes(
 
 def test_writing_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, numpy as np; from cifar_tricks.data.cifar10 import write_split\n"
+        "import sys, pathlib, numpy as np; from cifar_tricks.datasets.cifar10 import write_split\n"
         "images = np.arange(4 * 3072, dtype=np.int64).astype(np.uint8).reshape(4, 3, 32, 32)\n"
         "print(write_split(pathlib.Path(sys.argv[1]), images, np.arange(4))['sha256'])"
     )

@@ -12,12 +12,13 @@ from PIL import Image
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
-from cifar_tricks.data.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
-from cifar_tricks.training.recipe import CLASS_NAMES
+from cifar_tricks.datasets import catalogue
+from cifar_tricks.datasets.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
 
 TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 TEST_BATCHES = ["test_batch"]
 BATCH_IMAGES = 10_000
+NUM_CLASSES = len(catalogue.CIFAR10.class_names)
 # The largest member of either archive has 31 MB.
 BATCH_BYTES = 32_000_000
 LABEL_BYTES = 200_000
@@ -134,6 +135,6 @@ def _json_labels(members: Mapping[str, bytes], name: str, num_labels: int) -> ND
 def _checked_labels(labels: object, num_labels: int, name: str) -> NDArray[np.int64]:
     if not isinstance(labels, list) or len(labels) != num_labels:
         raise BadArchive(f"{name} does not hold {num_labels} labels")
-    if not all(type(label) is int and 0 <= label < len(CLASS_NAMES) for label in labels):
-        raise BadArchive(f"{name} holds labels other than 0 to {len(CLASS_NAMES) - 1}")
+    if not all(type(label) is int and 0 <= label < NUM_CLASSES for label in labels):
+        raise BadArchive(f"{name} holds labels other than 0 to {NUM_CLASSES - 1}")
     return np.array(labels, dtype=np.int64)
