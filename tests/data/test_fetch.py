@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.archives import write_program
 from helpers.file_server import CONTENT, FAULTS, HASH, NUM_BYTES, Handler, Server, asset, source
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.data import http_source
-from cifar_tricks.data.assets import Asset, Http, Npm
+from cifar_tricks.data.assets import Asset, Deb, Http, Npm
 from cifar_tricks.data.fetch import BY_HAND, fetch
-from cifar_tricks.data.transport import DownloadBar, Limits
+from cifar_tricks.data.transport import DownloadBar, Limits, SourceFailed
 
 LIMITS = Limits(
     connect_seconds=1,
@@ -348,15 +349,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
 
-    def write(body: str) -> None:
-        script = folder / "npm"
-        program = folder / "npm.py"
-        program.write_text(f"import sys\n{body}\n")
-        # Through the shell: a first line cannot name an interpreter whose path holds a space.
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{program}" "$@"\n')
-        script.chmod(0o755)
-
-    return write
+    return lambda body: write_program(folder, "npm", body)
 
 
 NPM = source(Npm(package="things", version="1.2.3"), file_name="things-1.2.3.tgz")
@@ -397,6 +390,40 @@ def test_a_failing_npm_is_one_line(
     (line,) = (line for line in str(caught.value).splitlines() if "npm package" in line)
     assert reason in line
     assert not list(folder.glob(".package-*"))
+
+
+DEB = source(Deb(package="things", version="1.2-3"), file_name="things_1.2-3_all.deb")
+
+
+def test_apt_downloads_the_exact_version(
+    npm: Callable[[str], None], folder: Path, tmp_path: Path
+) -> None:
+    body = (
+        "assert sys.argv[1:] == ['download', '-qq', 'things=1.2-3'], sys.argv\n"
+        "open('things_1.2-3_all.deb', 'wb').write(bytes(range(256)) * 400)"
+    )
+    write_program(tmp_path / "bin", "apt-get", body)
+    fetched = fetch(asset(DEB), folder, limits=LIMITS)
+    assert fetched.path.read_bytes() == CONTENT
+    assert fetched.source == "Debian package things 1.2-3"
+
+
+@pytest.mark.fault("download")
+def test_a_failing_apt_is_one_line(
+    npm: Callable[[str], None], folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="apt-get is not installed"):
+        fetch(asset(DEB), folder, limits=LIMITS)
+    body = "sys.exit('W: not a sandbox\\nE: Unable to locate package things')"
+    write_program(tmp_path / "bin", "apt-get", body)
+    for attempt in (
+        lambda: fetch(asset(DEB), folder, limits=LIMITS),
+        lambda: DEB.via.ask(NUM_BYTES, limits=LIMITS),
+    ):
+        with pytest.raises(
+            (UserError, SourceFailed), match=r"\(E: Unable to locate package things"
+        ):
+            attempt()
 
 
 def test_progress_is_a_few_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

