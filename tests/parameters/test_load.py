@@ -148,6 +148,22 @@ MISTAKES = {
         "      dirac: {size: 3}\n",
         ["ablation.alone.tricks.dirac", "unknown key size"],
     ),
+    "      record:\n        net:\n          filters: [16,": (
+        "      recrod:\n        net:\n          filters: [16,",
+        ["scales.quick.improve = recrod", "did you mean record?"],
+    ),
+    "        net:\n          filters: [16,": (
+        "        without: [geul]\n        net:\n          filters: [16,",
+        ["scales.quick.improve.record.without = geul", "gelu?"],
+    ),
+    "          filters: [16,": (
+        "          filters: [0,",
+        ["scales.quick.improve.record.net.filters.0 = 0"],
+    ),
+    "        train:\n          batch_size: 128": (
+        "        train:\n          batch_size: 5001",
+        ["scales.small.improve.record.train.batch_size = 5001", "5000 training images"],
+    ),
     "stacked:\n    model: model1": (
         "stacked:\n    model: reference",
         ["improve.stacked.model = reference", "valid: model1, model2"],

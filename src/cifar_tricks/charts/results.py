@@ -10,6 +10,8 @@ from cifar_tricks.evidence.cells import setting
 from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
+from cifar_tricks.evidence.ingredients.cells import ingredient
+from cifar_tricks.evidence.ingredients.read import Ingredients
 from cifar_tricks.evidence.statistics import Interval, summarise
 from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.evidence.verdicts import direction
@@ -52,6 +54,24 @@ def ladder_chart(evidence: Evidence) -> Spec | None:
         rule=GOAL,
         signed=False,
     )
+
+
+def ingredient_charts(found: Ingredients) -> dict[str, Spec]:
+    """The recipe with each change, the largest loss on top, and single tricks on each net, the
+    largest gain on top: by what they are compared with."""
+    charts = {}
+    for name, family in found.families.items():
+        shown = [(e.comparison.summary.mean, e) for e in family.effects if e.comparison]
+        ordered = sorted(shown, key=lambda one: one[0], reverse=name in found.alone)
+        effects = [effect for _, effect in ordered]
+        if rows := effect_rows(found.study, effects, [ingredient(effect) for effect in effects]):
+            charts[name] = interval_chart(
+                rows,
+                title=f"{AXIS[0].upper()}{AXIS[1:]} from {name}. {_said(rows)}",
+                axis=AXIS,
+                domain=common_domain(rows, include=(0.0,)),
+            )
+    return charts
 
 
 def factorial_chart(factorial: Factorial) -> Spec | None:

@@ -18,6 +18,7 @@ from cifar_tricks.evidence.factorials import Contrast
 from cifar_tricks.evidence.sampling import SampledAccuracy
 from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study_results import IN_VIEWS, Result, StudyResults
+from cifar_tricks.parameters.improve import improve_step
 
 SAID = {"better": "better", "worse": "worse", "little": "little effect"}
 number, signed_number, p_value = FRACTIONS.number, FRACTIONS.signed, FRACTIONS.p_value
@@ -162,22 +163,25 @@ def mean_epochs(result: Result) -> list[str]:
 def setting(study: StudyResults, result: Result) -> str:
     """What an entry of ``sensitivity`` changes, e.g. "batch_size 32"."""
     entry = study.params.sensitivity[result.variant.trick]
-    return ", ".join(_change(name, value) for name, value in {**entry.net, **entry.train}.items())
+    return ", ".join(
+        change_text(name, value) for name, value in {**entry.net, **entry.train}.items()
+    )
 
 
 def describe(study: StudyResults, result: Result) -> str:
     """What a stack of tricks consists of, e.g. "augment, leaky_relu (negative_slope 0.2)"."""
-    stacks = {"improve": study.params.improve, "combine": study.params.combine}
-    stack = stacks[result.variant.group][result.variant.trick]
+    params, name = study.params, result.variant.trick
+    of_improve = result.variant.group == "improve"
+    stack = improve_step(params, name) if of_improve else params.combine[name]
     parts = []
     for trick, numbers in stack.tricks.items():
         given = ", ".join(f"{name} {value}" for name, value in numbers.items())
         parts.append(f"{trick} ({given})" if given else trick)
-    parts += [_change(name, value) for name, value in {**stack.net, **stack.train}.items()]
+    parts += [change_text(name, value) for name, value in {**stack.net, **stack.train}.items()]
     return ", ".join(parts)
 
 
-def _change(name: str, value: object) -> str:
+def change_text(name: str, value: object) -> str:
     """A parameter of the net or the training with its value."""
     text = "/".join(map(str, value)) if isinstance(value, list | tuple) else value
     return f"{name} {'none' if text in (None, '') else text}"

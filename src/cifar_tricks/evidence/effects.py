@@ -122,15 +122,22 @@ class Family:
 def tricks_family(study: StudyResults, predictions: pd.DataFrame) -> Family:
     """Every trick on every net against its baseline."""
     tricks = [result for result in study.group("tricks") if result.variant.trick != "baseline"]
-    return _family(study, tricks, predictions)
+    return judge(study, tricks, predictions)
 
 
 def sensitivity_family(study: StudyResults, predictions: pd.DataFrame) -> Family:
     """The other settings of the original's task 3a against the baselines."""
-    return _family(study, study.group("sensitivity"), predictions)
+    return judge(study, study.group("sensitivity"), predictions)
 
 
-def _family(study: StudyResults, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
+def judge(study: StudyResults, results: Sequence[Result], predictions: pd.DataFrame) -> Family:
+    """Compares results with their baselines, all of them together.
+
+    Args:
+        study: has both.
+        results: one for each comparison that was planned.
+        predictions: of the test images, where there are any of these.
+    """
     comparisons = [_compare(study, result) for result in results]
     pairs = max((c.summary.n for c in comparisons if c), default=0)
     resolvable = bool(results) and pairs >= pairs_needed(len(results))

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from cifar_tricks.evaluation.original import ORIGINAL_BEST
 from cifar_tricks.evidence.budget import Budget, budgets
 from cifar_tricks.evidence.early_stopping import EpochRegression, regress_on_epoch
 from cifar_tricks.evidence.effects import Family, sensitivity_family, tricks_family
 from cifar_tricks.evidence.factorials import Factorial, factorials
+from cifar_tricks.evidence.ingredients.read import Ingredients, read_ingredients
 from cifar_tricks.evidence.predictions import class_accuracies, predicted_classes
 from cifar_tricks.evidence.provenance import Provenance, provenance
 from cifar_tricks.evidence.sampling import (
@@ -47,6 +49,11 @@ class Evidence:
     def sensitivity(self) -> Family:
         """The other settings of task 3a against the baselines."""
         return sensitivity_family(self.study, self.predictions)
+
+    @cached_property
+    def ingredients(self) -> Ingredients | None:
+        """What each trick of a recipe is worth; None where nothing is on record of it."""
+        return read_ingredients(self.study, self.predictions)
 
     @cached_property
     def factorials(self) -> list[Factorial]:
@@ -117,6 +124,14 @@ class Evidence:
         steps = self.study.group("improve")
         bases = {base.key: base for base in map(self.study.baseline, steps)}
         return [*bases.values(), *steps]
+
+    @cached_property
+    def rungs(self) -> dict[str, Result]:
+        """From no trick to today's, by title, of what params.yaml plans."""
+        ablation, results = self.study.params.ablation, self.study.results
+        keys = {"no trick": "reference-baseline", "the original's best recipe": ORIGINAL_BEST}
+        keys |= {"today's tricks": f"improve-{ablation.recipe}"} if ablation else {}
+        return {title: results[key] for title, key in keys.items() if key in results}
 
     @cached_property
     def reached(self) -> list[Result]:

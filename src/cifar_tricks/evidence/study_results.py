@@ -105,8 +105,9 @@ class StudyResults:
         return [result for result in self.results.values() if result.variant.group == name]
 
     def baseline(self, result: Result) -> Result:
-        """The baseline of the result's net; nets from ImageNet have none."""
-        return self.results[f"{result.variant.model}-baseline"]
+        """What the result is compared with, which is the baseline of its net but for what a recipe
+        lacks; nets from ImageNet have none."""
+        return self.results[result.variant.base]
 
     @property
     def seed_counts(self) -> list[int]:

@@ -12,10 +12,16 @@ import pandas as pd
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts.budget import budget_charts, net_colours
 from cifar_tricks.charts.curves import curve_points, curves_chart, kept_points
-from cifar_tricks.charts.results import confusion_chart, effect_charts, ladder_chart
+from cifar_tricks.charts.results import (
+    confusion_chart,
+    effect_charts,
+    ingredient_charts,
+    ladder_chart,
+)
 from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, trick_colours
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.ingredients.read import Ingredients
 from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
 from cifar_tricks.figures.chart_files import Chart, Key, write_chart
 from cifar_tricks.parameters.protocol import follows_original
@@ -29,6 +35,11 @@ NO_MARK: Spec = {"mark": {"type": "text", "text": "no curves"}, "encoding": {"y"
 NO_CURVES: Spec = {"height": 40, "layer": [{"data": {"values": [{}]}} | NO_MARK]}
 KEPT = Key(label="kept weights", shape="circle", hollow=True)
 ORIGINAL = Key(label="original report, one run", shape="diamond", hollow=True)
+TONES = (
+    Key(label="significantly better", colour="var(--better)"),
+    Key(label="significantly worse", colour="var(--worse)"),
+    Key(label="not resolved", colour="var(--unclear)"),
+)
 SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
 
 
@@ -60,6 +71,8 @@ def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
     nets = net_colours(study.params.models)
     if charts := budget_charts(evidence.budgets, nets):
         plan["budget"] = lambda: budget_figure(charts, nets)
+    if found := evidence.ingredients:
+        plan["ingredients"] = partial(ingredients_figure, found)
     if (ladder := ladder_chart(evidence)) is not None:
         keys = (*_interval_keys(study), Key(label=f"goal {GOAL:.2f}", shape="stroke"))
         keys += (Key(label="reaches it", colour="var(--better)"),)
@@ -129,18 +142,24 @@ def augmentation_results(study: StudyResults) -> list[Result]:
 def overview_figure(evidence: Evidence) -> Chart:
     """Difference from the baseline per trick, a panel per net."""
     panels = [chart | {"title": model} for model, chart in effect_charts(evidence).items()]
-    tones = (
-        Key(label="significantly better", colour="var(--better)"),
-        Key(label="significantly worse", colour="var(--worse)"),
-        Key(label="not resolved", colour="var(--unclear)"),
-    )
     keys = [
         _interval_keys(evidence.study),
-        *([tones] if evidence.tricks.resolvable else []),
+        *([TONES] if evidence.tricks.resolvable else []),
     ]
     title = "Test accuracy: difference from the baseline of the same net"
     rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
     return Chart(title=title, rows=rows, keys=keys)
+
+
+def ingredients_figure(found: Ingredients) -> Chart:
+    """Difference from the recipe per change, and from the baseline of each net per trick."""
+    panels = ingredient_charts(found)
+    rows = [[panels.pop(found.whole.key) | {"title": f"{found.whole.key} without it"}]]
+    rows += [[chart | {"title": f"alone on {name}"} for name, chart in panels.items()]]
+    resolvable = any(family.resolvable for family in found.families.values())
+    keys = [_interval_keys(found.study)[:2], *([TONES] if resolvable else [])]
+    title = "What each ingredient gives: difference in test accuracy"
+    return Chart(title=title, rows=[row for row in rows if row], keys=keys)
 
 
 def budget_figure(charts: Mapping[str, Spec], nets: Mapping[str, str]) -> Chart:

@@ -8,36 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cifar_tricks.base.mistakes import wrong_name
+from cifar_tricks.parameters.improve import changed, check_change, improve_step
 from cifar_tricks.parameters.schema import Change, Params, Stack
 
 GROUP = "ablation"
 
 
-def ablated(params: Params) -> Iterator[tuple[str, str, Stack, tuple[str, ...]]]:
-    """Key, name and list of tricks of each variant of ``ablation``, and the keys that lead to the
-    list; :func:`check_ablation` has checked what they name."""
+def ablated(params: Params, scale: str) -> Iterator[tuple[str, str, Stack, tuple[str, ...]]]:
+    """Key, name and list of tricks of each variant of ``ablation`` at a scale, and the keys that
+    lead to the list; :func:`check_ablation` has checked what they name."""
     if (ablation := params.ablation) is None:
         return
-    whole = params.improve[ablation.recipe]
+    whole = improve_step(params, ablation.recipe, scale)
     for trick in whole.tricks:
         name, where = f"without_{trick}", ("improve", ablation.recipe)
-        yield f"{GROUP}-{name}", name, _changed(whole, Change(without=(trick,))), where
+        yield f"{GROUP}-{name}", name, changed(whole, Change(without=(trick,))), where
     for name, change in ablation.changes.items():
-        yield f"{GROUP}-{name}", name, _changed(whole, change), (GROUP, "changes", name)
+        yield f"{GROUP}-{name}", name, changed(whole, change), (GROUP, "changes", name)
     for model in ablation.alone.models:
         for trick, values in ablation.alone.tricks.items():
             stack = Stack(model=model, tricks={trick: values})
             yield f"{model}-{trick}", trick, stack, (GROUP, "alone")
-
-
-def _changed(whole: Stack, change: Change) -> Stack:
-    kept = {name: numbers for name, numbers in whole.tricks.items() if name not in change.without}
-    return Stack(
-        model=whole.model,
-        tricks=kept | change.tricks,
-        net=whole.net | change.net,
-        train=whole.train | change.train,
-    )
 
 
 def check_ablation(params: Params) -> None:
@@ -53,8 +44,5 @@ def check_ablation(params: Params) -> None:
     for model in ablation.alone.models:
         if model not in params.models:
             raise ValueError(wrong_name((GROUP, "alone", "models"), model, params.models))
-    known = params.improve[ablation.recipe].tricks
     for name, change in ablation.changes.items():
-        for trick in change.without:
-            if trick not in known:
-                raise ValueError(wrong_name((GROUP, "changes", name, "without"), trick, known))
+        check_change(change, params.improve[ablation.recipe], (GROUP, "changes", name))

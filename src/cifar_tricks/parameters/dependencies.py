@@ -8,6 +8,7 @@ from typing import Any
 from cifar_tricks import tricks
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.base.sources import PACKAGE
+from cifar_tricks.parameters.ablation import ablated
 from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.protocol import protocol
 from cifar_tricks.parameters.schema import Params
@@ -29,13 +30,24 @@ NOT_OF_THE_STUDY = {
 
 
 def study_parameters(params: Params) -> dict[str, Any]:
-    """The parameters of all variants at the chosen scale, as JSON values."""
+    """The parameters of all variants at the chosen scale, as JSON values, and what is on record
+    besides of the ingredients of a recipe."""
     size = params.scales[params.scale]
+    records = _ablation_records(params)
     return {
+        **({"ablation": records} if records else {}),
         **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY),
         "size": size.model_dump(mode="json", exclude={"train"}, exclude_none=True),
         "train": protocol(params).model_dump(mode="json"),
     }
+
+
+def _ablation_records(params: Params) -> dict[str, str]:
+    """The hashes of the records of ``ablation``, which no stage takes over, by their path."""
+    keys = [key for key, *_ in ablated(params, params.scale)]
+    folder = Path("records") / params.scale
+    paths = [path for key in keys for path in sorted((folder / key).glob("seed=*.json"))]
+    return {path.as_posix(): hash_file(path) for path in paths}
 
 
 def recipes(params: Params) -> dict[str, dict[str, Any]]:

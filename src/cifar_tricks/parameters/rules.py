@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from cifar_tricks.base.mistakes import wrong_name
 from cifar_tricks.parameters.ablation import check_ablation
 from cifar_tricks.parameters.imported import ImportedSpec, apply_trick
+from cifar_tricks.parameters.improve import check_changes
 from cifar_tricks.parameters.schema import Params, Stack
 from cifar_tricks.training.backbones import BACKBONES
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, AnyRecipe, Recipe
@@ -43,6 +44,7 @@ def check_names(params: Params) -> None:
             # Their stages depend on one of `models`.
             if setting.model not in params.models:
                 raise ValueError(wrong_name((section, name, "model"), setting.model, params.models))
+    check_changes(params)
     check_ablation(params)
     for backbone in (*params.transfer.backbones, *params.visualize.layers):
         if backbone not in BACKBONES:

@@ -20,6 +20,16 @@ Factors = Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_lengt
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
+class Change(Section):
+    """Another list of tricks, some left out, others with other numbers or behind the rest; and
+    other values of the net and of the protocol."""
+
+    without: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    tricks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    net: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
 class Scale(Section):
     """How much to train: one entry of ``scales``."""
 
@@ -32,6 +42,8 @@ class Scale(Section):
     threads: Annotated[int, Field(ge=1, le=1024)]
     # What its training protocol has in place of values of ``train``.
     train: dict[str, Any] = Field(default_factory=dict)
+    # What it has in place of values of entries of ``improve``, such as a smaller net.
+    improve: dict[Name, Change] | None = None
     # The kind of device that its seeds come from; None: any, and the report names them.
     device: Literal["cpu", "cuda"] | None = None
 
@@ -86,16 +98,6 @@ class Stack(Setting):
     """
 
     tricks: dict[str, dict[str, Any]]
-
-
-class Change(Section):
-    """Another list of tricks, some left out, others with other numbers or behind the rest; and
-    other values of the net and of the protocol."""
-
-    without: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    tricks: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    net: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
 
 
 class Alone(Section):

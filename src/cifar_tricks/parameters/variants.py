@@ -10,6 +10,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import printable
 from cifar_tricks.parameters.ablation import GROUP, ablated
 from cifar_tricks.parameters.imported import ImportedSpec
+from cifar_tricks.parameters.improve import change_at, improve_step
 from cifar_tricks.parameters.protocol import protocol, slots
 from cifar_tricks.parameters.rules import check_steps
 from cifar_tricks.parameters.schema import Params, Stack
@@ -56,6 +57,7 @@ class Variant(VariantNames):
         trick: name of the trick; of a stack of tricks or a setting, its entry.
         tricks: names of all tricks applied, in order.
         recipe: the resolved recipe.
+        against: key of what it is compared with; None for the baseline of its net.
     """
 
     key: str
@@ -64,6 +66,12 @@ class Variant(VariantNames):
     trick: str
     tricks: tuple[str, ...]
     recipe: AnyRecipe
+    against: str | None = None
+
+    @property
+    def base(self) -> str:
+        """Key of the variant that it is compared with."""
+        return self.against or f"{self.model}-baseline"
 
     @property
     def backbone(self) -> str | None:
@@ -112,12 +120,13 @@ def variants(
     scale = scale or params.scale
     found = {variant.key: variant for variant in _expand(params, scale, backbone)}
     if ablation and params.ablation:
-        whole = found[f"improve-{params.ablation.recipe}"].recipe
-        for key, name, stack, where in ablated(params):
+        whole = found[f"improve-{params.ablation.recipe}"]
+        for key, name, stack, where in ablated(params, scale):
             one = _stacked(params, scale, name, stack, group=GROUP, where=where)
             # What only scoring sees needs no training.
-            if key not in found and replace(one.recipe, views=whole.views) != whole:
-                found[key] = replace(one, key=key)
+            if key not in found and replace(one.recipe, views=whole.recipe.views) != whole.recipe:
+                against = whole.key if key.startswith(GROUP) else None
+                found[key] = replace(one, key=key, against=against)
     return found
 
 
@@ -127,9 +136,7 @@ def planned_variants(
     """All recipes, that of transfer with the backbone that could be had.
 
     Args:
-        params: the checked parameters.
-        scale: a key of ``scales``; the chosen one where None.
-        ablation: as for :func:`variants`.
+        params, scale, ablation: as for :func:`variants`.
 
     Raises:
         UserError: the file that says which one is damaged.
@@ -149,8 +156,8 @@ def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
     for model in params.models:
         for trick in params.tricks:
             yield _single(params, scale, model, trick, group="tricks")
-    for step, stack in params.improve.items():
-        yield _stacked(params, scale, step, stack, group="improve")
+    for step in params.improve:
+        yield _improved(params, scale, step)
     for step, stack in params.combine.items():
         yield _stacked(params, scale, step, stack, group="combine")
     for name, setting in params.sensitivity.items():
@@ -161,18 +168,12 @@ def _expand(params: Params, scale: str, backbone: str) -> Iterator[Variant]:
 
 def _single(params: Params, scale: str, model: str, trick: str, *, group: str) -> Variant:
     stack = Stack(model=model, tricks={trick: params.tricks[trick]})
-    return Variant(
-        key=f"{model}-{trick}",
-        group=group,
-        model=model,
-        trick=trick,
-        tricks=(trick,),
-        recipe=stacked(params, scale, stack, where=()),
-    )
+    one = _stacked(params, scale, trick, stack, group=group, where=())
+    return replace(one, key=f"{model}-{trick}")
 
 
 def _stacked(
-    params: Params, scale: str, step: str, stack: Stack, *, group: str, where: Keys = ()
+    params: Params, scale: str, step: str, stack: Stack, *, group: str, where: Keys | None = None
 ) -> Variant:
     return Variant(
         key=f"{group}-{step}",
@@ -180,8 +181,19 @@ def _stacked(
         model=stack.model,
         trick=step,
         tricks=tuple(stack.tricks),
-        recipe=stacked(params, scale, stack, where=where or (group, step)),
+        recipe=stacked(params, scale, stack, where=(group, step) if where is None else where),
     )
+
+
+def _improved(params: Params, scale: str, step: str) -> Variant:
+    where = ("scales", scale, "improve", step) if change_at(params, step, scale) else None
+    stack = improve_step(params, step, scale)
+    try:
+        return _stacked(params, scale, step, stack, group="improve", where=where)
+    except ValueError:
+        # A mistake of the entry itself is told at its own place.
+        _stacked(params, scale, step, params.improve[step], group="improve")
+        raise
 
 
 def _transfer(params: Params, scale: str, backbone: str) -> Variant:

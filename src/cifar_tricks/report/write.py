@@ -23,9 +23,10 @@ from cifar_tricks.evidence.budget import budget_csv
 from cifar_tricks.evidence.cells import describe
 from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.ingredients.cells import ingredients_csv
 from cifar_tricks.evidence.study_results import GOAL, MISSING, Result, StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
-from cifar_tricks.report import comparisons, exercises, tables
+from cifar_tricks.report import comparisons, exercises, ingredients, ladder, tables
 from cifar_tricks.report.markdown import Markdown, code, escape, image, render
 from cifar_tricks.report.page.write import write_page
 from cifar_tricks.training.backbones import BACKBONES
@@ -41,6 +42,12 @@ TABLES = (
     comparisons.sensitivity_table,
     comparisons.factorial_table,
     comparisons.sampling_table,
+    ladder.ladder,
+    ladder.ladder_table,
+    ladder.missing_rungs,
+    ingredients.changed_table,
+    ingredients.alone_table,
+    ingredients.training_size,
     tables.reference_table,
     tables.transfer_table,
     tables.stack_table,
@@ -61,7 +68,7 @@ RESULT_SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_acc
 def write_report(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``index.html``, ``report.md``, ``summary.json``, ``results.csv`` (a row per run),
     ``budget.csv`` (the effects along the training), ``comparisons.csv`` (a row per comparison with
-    a baseline) and ``comparisons.tex``.
+    a baseline), ``comparisons.tex`` and ``ingredients.csv`` (a row per ingredient of a recipe).
 
     Args:
         study: all results.
@@ -76,6 +83,7 @@ def write_report(study: StudyResults, predictions: pd.DataFrame, folder: Path) -
     write_atomically(folder / "budget.csv", budget_csv(evidence.budgets).encode())
     write_atomically(folder / "comparisons.csv", to_csv(table).encode())
     write_atomically(folder / "comparisons.tex", to_latex(table, [*study.params.models]).encode())
+    write_atomically(folder / "ingredients.csv", ingredients_csv(evidence.ingredients).encode())
     write_atomically(folder / "summary.json", to_json(summary(study)))
     write_atomically(folder / "results.csv", _results(study).encode())
 

@@ -26,8 +26,11 @@ from cifar_tricks.charts.vega_lite import (
 from cifar_tricks.evaluation.original import original_notes
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
+from cifar_tricks.evidence.ingredients.cells import alone_rows, changed_rows
 from cifar_tricks.evidence.study_results import GOAL, StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
+from cifar_tricks.report.ingredients import training_size
+from cifar_tricks.report.ladder import ladder, missing_rungs
 from cifar_tricks.report.page import classes, comparisons, steps
 from cifar_tricks.report.page.html import PAGE_TEMPLATES, data_uri, prose
 from cifar_tricks.report.speed import read_bench, speed_chart, speed_table
@@ -73,6 +76,9 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             **_tables(evidence),
             data=embed,
             link=comparisons.link,
+            training_size=training_size,
+            ladder=ladder(evidence),
+            missing_rungs=missing_rungs(evidence),
             table=html_table,
             factorial_rows=comparisons.factorial_rows,
             prose=lambda template: prose(section(template), folder),
@@ -84,13 +90,15 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
 
 
 def _tables(evidence: Evidence) -> dict[str, list[comparisons.TableRow]]:
-    tricks, bench = evidence.study.group("tricks"), read_bench()
+    tricks, bench, found = evidence.study.group("tricks"), read_bench(), evidence.ingredients
     return {
         "overview": comparisons.overview_rows(evidence),
         "sampled_rows": classes.sampling_rows(evidence),
         "curve_rows": steps.curve_rows(tricks),
         "ladder_rows": steps.ladder_rows(evidence),
         "stack_rows": steps.stack_rows(evidence.study),
+        "changed_rows": [{**row} for row in changed_rows(found)] if found else [],
+        "alone_rows": [{**row} for row in alone_rows(found)] if found else [],
         "sensitivity_rows": comparisons.sensitivity_rows(evidence),
         "confusion_rows": classes.confusion_rows(evidence),
         "class_rows": classes.class_rows(evidence),
@@ -123,6 +131,8 @@ def _charts(evidence: Evidence, folder: Path) -> dict[str, Spec]:
     charts: dict[str, Spec | None] = {f"effects-{model}": chart for model, chart in effects.items()}
     nets = net_colours(study.params.models)
     charts |= {f"budget-{k}": v for k, v in budget_charts(evidence.budgets, nets).items()}
+    if found := evidence.ingredients:
+        charts |= {f"ingredients-{k}": v for k, v in result_charts.ingredient_charts(found).items()}
     charts["curves"] = curves_chart(trick_colours(study.params.tricks))
     charts["ladder"] = result_charts.ladder_chart(evidence)
     for factorial in evidence.factorials:
