@@ -1,6 +1,7 @@
 """A small study with made-up numbers, written by the package's own writers."""
 
 import contextlib
+import tempfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
-from cifar_tricks.evaluation.score import Score, calibrate
+from cifar_tricks.evaluation.score import Score, calibrate, to_answers
 from cifar_tricks.evaluation.score_files import metrics, write_calibration, write_predictions
 from cifar_tricks.evidence.predictions import read_predictions
 from cifar_tricks.evidence.study_results import StudyResults, read_study
@@ -19,6 +20,7 @@ from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.folders import run_folder, seed_folder, write_history, write_run
+from cifar_tricks.runs.records import Record, write_record
 from cifar_tricks.runs.run import Origin, Run, SeedResult
 from cifar_tricks.training.call import as_json
 
@@ -42,6 +44,7 @@ improve: {improve}
 combine: {combine}
 factorial: {factorial}
 sensitivity: {sensitivity}
+ablation: {ablation}
 transfer: {{backbones: [resnet18, efficientnet_lite0], learning_rate: 0.0005, batch_size: 16,
            image_size: 32, cache_gb: 1.0}}
 visualize:
@@ -68,6 +71,8 @@ def make_study(
     combine: str = "{}",
     factorial: str = "{}",
     sensitivity: str = "{}",
+    ablation: str = "null",
+    recorded: Mapping[str, int] = MappingProxyType({}),
     own: str = "{}",
     diverged: Collection[tuple[str, int]] = (),
     missing: Collection[str] = (),
@@ -81,7 +86,8 @@ def make_study(
         seeds: of every variant.
         models: names of the nets.
         tricks: the section of params.yaml.
-        improve: likewise; so are combine, factorial and sensitivity.
+        improve: likewise; so are combine, factorial, sensitivity and ablation.
+        recorded: by key, how many of the seeds of a variant of ablation are on record.
         own: what the scale's protocol has in place of values of ``train``.
         diverged: which variants and seeds.
         missing: keys of the variants that were not trained.
@@ -98,6 +104,7 @@ def make_study(
             combine=combine,
             factorial=factorial,
             sensitivity=sensitivity,
+            ablation=ablation,
             own=own,
         )
         Path("params.yaml").write_text(text)
@@ -114,6 +121,10 @@ def make_study(
         write_atomically(Path("reports/small/metrics.json"), to_json(metrics(params, runs, scores)))
         write_predictions(Path("reports/small/predictions.csv.gz"), labels, scores)
         write_calibration(Path("reports/small/calibration.csv"), scores)
+        everything = planned_variants(params, ablation=True)
+        for key, count in recorded.items():
+            for seed in seeds[:count]:
+                write_synthetic_record(params, everything[key], seed)
         yield read_study(params)
 
 
@@ -133,24 +144,48 @@ def _write_variant(
     for seed in seeds:
         gone = (variant.key, seed) in diverged
         count = validations.get((variant.key, seed), 2 if gone else 4)
-        rows = _history(variant, seed, count, diverged=gone)
-        history = seed_folder(params.scale, variant.key, seed) / "history.csv"
-        value = float(generator(variant.key, seed).uniform(0.3, 0.9))
-        results[seed] = SeedResult(
-            status="diverged" if gone else "finished",
-            steps=rows[-1]["step"],
-            best_step=rows[1]["step"],
-            train_loss=None if gone else 1.0,
-            train_accuracy=value,
-            validation_loss=None if gone else 1.2,
-            validation_accuracy=value - 0.1,
-            mean=(125.0, 123.0, 114.0),
-            std=(63.0, 62.0, 67.0),
-            weights_sha256="0" * 64,
-            history_sha256=write_history(history, rows),
-            origin=ORIGIN,
-        )
-    run = Run(
+        folder = seed_folder(params.scale, variant.key, seed)
+        results[seed] = _write_seed(variant, seed, folder, count, diverged=gone)
+    run = _run(params, variant, results)
+    write_run(run, run_folder(params.scale, variant.key))
+    return run
+
+
+def write_synthetic_record(params: Params, variant: Variant, seed: int) -> Path:
+    """Puts a seed on record; returns the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = {seed: _write_seed(variant, seed, Path(folder), 4, diverged=False)}
+        history = (Path(folder) / "history.csv").read_bytes()
+    score = _score(variant.key, seed, np.arange(NUM_TEST_IMAGES) % 10)
+    run = _run(params, variant, results)
+    record = Record(run=run, history=history, answers=to_answers(score))
+    return write_record(record, seconds=1.0)
+
+
+def _write_seed(
+    variant: Variant, seed: int, folder: Path, count: int, *, diverged: bool
+) -> SeedResult:
+    """Writes the curves, with so many validations, into the folder."""
+    rows = _history(variant, seed, count, diverged=diverged)
+    value = float(generator(variant.key, seed).uniform(0.3, 0.9))
+    return SeedResult(
+        status="diverged" if diverged else "finished",
+        steps=rows[-1]["step"],
+        best_step=rows[1]["step"],
+        train_loss=None if diverged else 1.0,
+        train_accuracy=value,
+        validation_loss=None if diverged else 1.2,
+        validation_accuracy=value - 0.1,
+        mean=(125.0, 123.0, 114.0),
+        std=(63.0, 62.0, 67.0),
+        weights_sha256="0" * 64,
+        history_sha256=write_history(folder / "history.csv", rows),
+        origin=ORIGIN,
+    )
+
+
+def _run(params: Params, variant: Variant, results: dict[int, SeedResult]) -> Run:
+    return Run(
         scale=params.scale,
         key=variant.key,
         group=variant.group,
@@ -163,8 +198,6 @@ def _write_variant(
         data={"train": "ab" * 32},
         seeds=results,
     )
-    write_run(run, run_folder(params.scale, variant.key))
-    return run
 
 
 def _history(variant: Variant, seed: int, count: int, *, diverged: bool) -> list[dict[str, object]]:
@@ -217,3 +250,15 @@ SENSITIVITY = (
 
 def predictions() -> pd.DataFrame:
     return read_predictions(Path("reports/small/predictions.csv.gz"))
+
+
+RECIPE = (
+    "{best: {model: model1, tricks: {augment: {}}},"
+    " rec: {model: model1, tricks: {leaky_relu: {negative_slope: 0.1}, label_smoothing: {},"
+    " test_time_augmentation: {}}, train: {early_stop_count: null}}}"
+)
+ABLATION = (
+    "{recipe: rec, changes: {silu: {without: [leaky_relu], tricks: {silu: {}}},"
+    " wide: {net: {filters: [16]}}},"
+    " alone: {models: [model1, narrow], tricks: {gelu: {}, label_smoothing: {}}}}"
+)

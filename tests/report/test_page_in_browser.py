@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from helpers.browser import chromium
-from helpers.synthetic_study import COMBINE, FACTORIAL, SENSITIVITY, make_study, predictions
+from helpers.synthetic_study import (
+    ABLATION,
+    COMBINE,
+    FACTORIAL,
+    RECIPE,
+    SENSITIVITY,
+    make_study,
+    predictions,
+)
 from playwright.sync_api import Browser, Page, expect
 
 from cifar_tricks.report.write import write_report
@@ -28,6 +36,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         combine=COMBINE,
         factorial=FACTORIAL,
         sensitivity=SENSITIVITY,
+        improve=RECIPE,
+        ablation=ABLATION,
+        recorded={"ablation-silu": 3, "ablation-without_leaky_relu": 2, "narrow-gelu": 3},
         diverged={("narrow-augment", 1)},
         missing={"narrow-leaky_relu"},
     ) as study:
@@ -70,7 +81,7 @@ def numbers(texts: list[str]) -> list[float]:
 
 def test_charts_are_drawn_and_described(page: Page) -> None:
     charts = page.locator("[data-chart]")
-    assert charts.count() == 10
+    assert charts.count() == 12
     for chart in charts.all():
         assert chart.locator("svg").count() == 1
         assert chart.get_attribute("role") == "img"
