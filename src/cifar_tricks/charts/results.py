@@ -19,6 +19,8 @@ from cifar_tricks.parameters.protocol import follows_original
 from cifar_tricks.training.recipe import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
+# Differences beyond it are told in words beside those of ingredients.
+OFF_AXIS = 0.2
 
 
 def effect_charts(evidence: Evidence) -> dict[str, Spec]:
@@ -64,7 +66,8 @@ def ingredient_charts(found: Ingredients) -> dict[str, Spec]:
         shown = [(e.comparison.summary.mean, e) for e in family.effects if e.comparison]
         ordered = sorted(shown, key=lambda one: one[0], reverse=name in found.alone)
         effects = [effect for _, effect in ordered]
-        if rows := effect_rows(found.study, effects, [ingredient(effect) for effect in effects]):
+        rows = effect_rows(found.study, effects, [ingredient(effect) for effect in effects])
+        if rows := [_within_axis(row) for row in rows]:
             charts[name] = interval_chart(
                 rows,
                 title=f"{AXIS[0].upper()}{AXIS[1:]} from {name}. {_said(rows)}",
@@ -72,6 +75,14 @@ def ingredient_charts(found: Ingredients) -> dict[str, Spec]:
                 domain=common_domain(rows, include=(0.0,)),
             )
     return charts
+
+
+def _within_axis(row: ChartRow) -> ChartRow:
+    """The row, or in words one that would hide what all others differ by: its nets learned little
+    or nothing."""
+    if row.mean is None or abs(row.mean) <= OFF_AXIS:
+        return row
+    return ChartRow(label=row.label, mean=None, flaw=f"{row.mean:+.4f}, off the axis")
 
 
 def factorial_chart(factorial: Factorial) -> Spec | None:
