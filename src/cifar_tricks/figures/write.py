@@ -154,7 +154,7 @@ def overview_figure(evidence: Evidence) -> Chart:
 def ingredients_figure(found: Ingredients) -> Chart:
     """Difference from the recipe per change, and from the baseline of each net per trick."""
     panels = ingredient_charts(found)
-    rows = [[panels.pop(found.whole.key) | {"title": f"{found.whole.key} without it"}]]
+    rows = [[panels.pop(found.whole.key) | {"title": f"left out of {found.whole.key}, or changed"}]]
     rows += [[chart | {"title": f"alone on {name}"} for name, chart in panels.items()]]
     resolvable = any(family.resolvable for family in found.families.values())
     keys = [_interval_keys(found.study)[:2], *([TONES] if resolvable else [])]
