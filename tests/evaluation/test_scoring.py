@@ -138,7 +138,11 @@ def test_answers_in_several_views_stand_beside_the_plain_ones(workplace: Path) -
 
 
 def test_what_no_stage_trains_is_put_on_record(workplace: Path) -> None:
-    for key in ("ablation-without_whitening", "model1-gelu"):
+    for key in ("ablation-without_whitening", "model1-gelu", "ablation-all_images"):
         record_seeds(load_params(), key, [0])
-        assert read_record(record_file("quick", key, 0)).run.group == "ablation"
+        record = read_record(record_file("quick", key, 0))
+        assert record.run.group == "ablation"
         assert key not in trained_keys(load_params())
+    assert record.run.recipe["train_images"] == 128 + 64
+    assert record.result.validation_accuracy is None and record.result.validation_loss is None
+    assert b"validation" not in record.history and record.result.status == "finished"

@@ -164,6 +164,10 @@ MISTAKES = {
         "        train:\n          batch_size: 5001",
         ["scales.small.improve.record.train.batch_size = 5001", "5000 training images"],
     ),
+    "    all_images: {all_images: true}": (
+        "    all_images: {all_images: true, train: {early_stop_count: 2}}",
+        ["ablation.changes.all_images.all_images: no validation images", "= 2", "null"],
+    ),
     "stacked:\n    model: model1": (
         "stacked:\n    model: reference",
         ["improve.stacked.model = reference", "valid: model1, model2"],

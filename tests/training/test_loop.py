@@ -1,5 +1,6 @@
 """The training loop: golden losses, exact repetition, exact resumption, the report's rules."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,23 @@ def test_without_early_stopping_all_epochs_are_trained_and_the_last_weights_kept
     assert fitted.progress.best_step == fitted.progress.step == 20 * recipe.steps_per_epoch
     assert not fitted.progress.stopped
     assert fitted.validation == pytest.approx((last.loss, last.accuracy))
+
+
+def test_without_validation_images_all_are_trained_on_and_the_last_weights_kept(
+    arrays: Arrays,
+) -> None:
+    everything = {"train_images": 300, "validation_images": 0, "early_stop_count": None}
+    recipe = make_recipe(**everything, validations_per_epoch=1)
+    fitted = train(recipe, arrays)
+    assert [row.split for row in fitted.progress.history] == ["train"] * 3
+    assert fitted.progress.best_step == fitted.progress.step == 3 * (300 // 16)
+    assert not fitted.progress.diverged
+    assert all(math.isnan(value) for value in fitted.validation)
+    # Those that are trained on are measured like others, by the weights that are kept.
+    again = train(replace(recipe, num_epochs=2), arrays)
+    assert again.train[0] > fitted.train[0]
+    wild = replace(recipe, optimizer=Call("torch.optim.SGD", {"lr": 1e9}))
+    assert train(wild, arrays).progress.diverged
 
 
 def test_a_linear_schedule_falls_to_zero() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from cifar_tricks.base.mistakes import wrong_name
 from cifar_tricks.parameters.improve import changed, check_change, improve_step
-from cifar_tricks.parameters.schema import Change, Params, Stack
+from cifar_tricks.parameters.schema import Change, Params, Stack, WholeFile
 
 GROUP = "ablation"
 
@@ -24,7 +24,10 @@ def ablated(params: Params, scale: str) -> Iterator[tuple[str, str, Stack, tuple
         name, where = f"without_{trick}", ("improve", ablation.recipe)
         yield f"{GROUP}-{name}", name, changed(whole, Change(without=(trick,))), where
     for name, change in ablation.changes.items():
-        yield f"{GROUP}-{name}", name, changed(whole, change), (GROUP, "changes", name)
+        stack = changed(whole, change)
+        if change.all_images:
+            stack = WholeFile(**stack.model_dump())
+        yield f"{GROUP}-{name}", name, stack, (GROUP, "changes", name)
     for model in ablation.alone.models:
         for trick, values in ablation.alone.tricks.items():
             stack = Stack(model=model, tricks={trick: values})

@@ -100,6 +100,16 @@ class Stack(Setting):
     tricks: dict[str, dict[str, Any]]
 
 
+class Variation(Change):
+    """A change that may also leave no images to validate on: ``all_images`` trains on these too."""
+
+    all_images: bool = False
+
+
+class WholeFile(Stack):
+    """A list of tricks that is trained on the validation images too."""
+
+
 class Alone(Section):
     """Single tricks, each on the baseline of each of the models."""
 
@@ -112,7 +122,7 @@ class Ablation(Section):
     with each of ``changes``; and what tricks are worth ``alone``."""
 
     recipe: str
-    changes: dict[Name, Change] = Field(default_factory=dict)
+    changes: dict[Name, Variation] = Field(default_factory=dict)
     alone: Alone = Alone(models=(), tricks={})
 
 

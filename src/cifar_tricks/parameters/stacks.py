@@ -9,7 +9,7 @@ from cifar_tricks.base.mistakes import choose_from, section, wrong_name
 from cifar_tricks.parameters.imported import ImportedNet
 from cifar_tricks.parameters.protocol import changed, protocol, slots
 from cifar_tricks.parameters.rules import apply, check_effects, check_recipe
-from cifar_tricks.parameters.schema import Net, Params, Stack
+from cifar_tricks.parameters.schema import Net, Params, Stack, WholeFile
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.recipe import NetSpec, Recipe
 from cifar_tricks.tricks import Trick, load_trick, trick_names
@@ -34,11 +34,20 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
     train = changed(protocol(params, scale), stack.train, (*where, "train"))
+    filled = slots(params.scales[scale], train)
+    if isinstance(stack, WholeFile):
+        if train.early_stop_count is not None:
+            raise ValueError(
+                f"{'.'.join(where)}.all_images: no validation images are left that "
+                f"early_stop_count = {train.early_stop_count} could stop by; set it to null"
+            )
+        images = filled["train_images"] + filled["validation_images"]
+        filled |= {"train_images": images, "validation_images": 0}
     recipe = Recipe(
         net=_spec(stack, models[stack.model], where),
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
         batch_size=train.batch_size,
-        **slots(params.scales[scale], train),
+        **filled,
     )
     place = (*where, "tricks")
     tricks = {name: _trick(name, values, (*place, name)) for name, values in stack.tricks.items()}

@@ -80,7 +80,7 @@ def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
     run = best.run
     assert run is not None
     seeds = seeds_with_weights(run)
-    seed = max(seeds, key=lambda seed: run.seeds[seed].validation_accuracy)
+    seed = max(seeds, key=lambda seed: run.seeds[seed].validation_accuracy or 0.0)
     result = run.seeds[seed]
     path = seed_folder(run.scale, run.key, seed) / "model.safetensors"
     arrays = read_arrays(path)

@@ -67,7 +67,7 @@ class TrainingDisplay:
 
     def _show_validation(self, progress: Progress) -> None:
         row = progress.history[-1]
-        result = f"validation loss {row.loss:.3f} accuracy {row.accuracy:.3f}"
+        result = f"{row.split} loss {row.loss:.3f} accuracy {row.accuracy:.3f}"
         if self.bar is not None:
             self.bar.set_postfix_str(result)
             return

@@ -48,7 +48,7 @@ def seed_result(
         train_loss=finite(fitted.train[0]),
         train_accuracy=fitted.train[1],
         validation_loss=finite(fitted.validation[0]),
-        validation_accuracy=fitted.validation[1],
+        validation_accuracy=finite(fitted.validation[1]),
         mean=normalisation.mean,
         std=normalisation.std,
         weights_sha256=weights_sha256,

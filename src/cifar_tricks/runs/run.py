@@ -43,7 +43,8 @@ class SeedResult:
         best_step: after which the kept weights were reached; 0 where none was better than chance.
         train_loss: of the kept weights over all training images, in nats; None if not finite.
         train_accuracy: likewise, in [0, 1].
-        validation_loss: of the kept weights over the validation split; None if not finite.
+        validation_loss: of the kept weights over the validation split; None if not finite, or
+            where there is none.
         validation_accuracy: likewise.
         mean: channel means that the images are normalised with, in pixel values 0 to 255.
         std: channel standard deviations, likewise.
@@ -58,7 +59,7 @@ class SeedResult:
     train_loss: float | None
     train_accuracy: float
     validation_loss: float | None
-    validation_accuracy: float
+    validation_accuracy: float | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_sha256: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Fitted:
         weights: state dict that the recipe keeps, on the CPU, contiguous.
         progress: steps, learning curves, best step.
         train: mean loss and accuracy of these weights over all training images.
-        validation: the same over the validation images.
+        validation: the same over the validation images; NaN where there are none.
         images_per_second: training images of this seed over the time that the steps of all seeds
             took, validation and start-up excluded; 0 where no step was left to do.
     """
@@ -174,7 +175,8 @@ def _finish(runs: dict[Trainer, Task], task: Task, clock: _Clock) -> Fitted:
     with run.turn():
         run.keep_best()
         train, validation = (
-            run.measure(split).tolist() for split in (run.data.train, run.data.validation)
+            run.measure(split).tolist() if len(split) else [math.nan, math.nan]
+            for split in (run.data.train, run.data.validation)
         )
         weights = {name: value.cpu().contiguous() for name, value in run.best.items()}
     return Fitted(

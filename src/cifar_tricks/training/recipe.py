@@ -148,7 +148,7 @@ class Slots:
             and keep the weights with the lowest; None: validation decides nothing, so all epochs
             are trained and the last weights kept.
         train_images: size of the training split (without copies).
-        validation_images: size of the validation split.
+        validation_images: size of the validation split; 0 for none.
         precision: fp32, tf32 (on a GPU, products of 10-bit mantissas), or bf16 autocast (weights
             stay float32).
         threads: CPU threads; they change the order of sums and so the rounding.

@@ -158,7 +158,8 @@ class Trainer:
 
     def start_validation(self) -> None:
         """Queues the measurement; other trainings can queue theirs before its result is read."""
-        self.measured.copy_(self.measure(self.data.validation))
+        if len(self.data.validation):
+            self.measured.copy_(self.measure(self.data.validation))
 
     def finish_validation(self) -> None:
         """Reads the result into the learning curves; keeps the weights if they are better."""
@@ -166,14 +167,16 @@ class Trainer:
         last = progress.history[-1].step if progress.history else 0
         train = (self.sums / (progress.step - last)).tolist()
         self.sums.zero_()
-        validation = self.measured.tolist()
-        for split, (loss, accuracy) in (("train", train), ("validation", validation)):
+        splits = [("train", train)]
+        if len(self.data.validation):
+            splits.append(("validation", self.measured.tolist()))
+        for split, (loss, accuracy) in splits:
             epoch = round(progress.step / self.steps_per_epoch, 4)
             row = CurveRow(
                 step=progress.step, epoch=epoch, split=split, loss=loss, accuracy=accuracy
             )
             progress.history.append(row)
-        loss = validation[0]
+        loss = splits[-1][1][0]
         # Without early stopping every finite validation replaces the weights: the last one's stay.
         chooses = self.recipe.early_stop_count is not None
         if loss < progress.best_loss if chooses else math.isfinite(loss):

@@ -60,6 +60,7 @@ def change(found: Ingredients, effect: Effect) -> str:
     one = ablation.changes[variant.trick]
     parts = [f"without {trick}" for trick in one.without]
     parts += [f"with {trick}" for trick in one.tricks]
+    parts += ["trained on the validation images too"] * one.all_images
     return ", ".join([*parts, *(change_text(*pair) for pair in (one.net | one.train).items())])
 
 
