@@ -45,7 +45,7 @@ def pack(data: Path, target: Path) -> None:
     """Writes the parts.
 
     Args:
-        data: has ``cifar10/train.safetensors`` and ``test.safetensors``.
+        data: has ``dataset/train.safetensors`` and ``test.safetensors``.
         target: the folder for the parts.
 
     Raises:
@@ -53,7 +53,7 @@ def pack(data: Path, target: Path) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     for name, (split, start, end) in PARTS.items():
-        file = read_arrays(data / f"cifar10/{split}.safetensors", remedy="make repro fetches it")
+        file = read_arrays(data / f"dataset/{split}.safetensors", remedy="make repro fetches it")
         total = len(file["labels"])
         rows = slice(round(total * start), round(total * end))
         images, labels = file["images"][rows], file["labels"][rows]
@@ -94,7 +94,7 @@ def unpack(source: Path, data: Path) -> None:
             raise UserError(f"{source}: the parts of {split} are not of one file; pack them anew")
         whole[split] = arrays
     for split, arrays in whole.items():
-        path = data / f"cifar10/{split}.safetensors"
+        path = data / f"dataset/{split}.safetensors"
         print(f"{path}: {write_arrays(path, arrays)}", flush=True)
     train = Arrays(arrays=whole["train"], sha256=content_hash(whole["train"]))
     values = load_params(ROOT / "params.yaml").tricks["augment"]

@@ -82,8 +82,8 @@ def study(report: Report, args: argparse.Namespace) -> bool:
 
     data = args.data.resolve()
     for name in ("train", "test"):
-        if not (data / f"cifar10/{name}.safetensors").exists():
-            raise UserError(f"{data}/cifar10/{name}.safetensors is missing: see --data")
+        if not (data / f"dataset/{name}.safetensors").exists():
+            raise UserError(f"{data}/dataset/{name}.safetensors is missing: see --data")
     params = load_params(ROOT / "params.yaml")
     if args.scale not in params.scales:
         raise UserError(f"--scale {args.scale}: {choose_from(args.scale, params.scales)}")
@@ -210,7 +210,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--images", type=_images, default=50_000, help="random ones, to measure")
-    parser.add_argument("--data", type=Path, default=ROOT / "data", help="of study: has cifar10/")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="of study: has dataset/")
     parser.add_argument("--scale", default="full_gpu", help="of study, in params.yaml")
     parser.add_argument("--keys", nargs="+", default=[], help="of study, in this order")
     parser.add_argument("--seeds", nargs="+", type=int, default=[], help="of study; default: all")

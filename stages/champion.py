@@ -24,9 +24,9 @@ def main(argv: list[str]) -> None:
     from cifar_tricks.evidence.study_results import read_study, report_folder
     from cifar_tricks.report.champion import write_champion
 
-    folder = report_folder(params)
-    predictions = read_predictions(folder / "predictions.csv.gz")
-    write_champion(read_study(params), predictions, folder / "champion")
+    study, folder = read_study(params), report_folder(params)
+    predictions = read_predictions(folder / "predictions.csv.gz", len(study.dataset.class_names))
+    write_champion(study, predictions, folder / "champion")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ from _run import run
 
 
 def main(argv: list[str]) -> None:
-    """Writes ``data/params.valid``, ``data/study.json`` and ``data/recipes/<key>.json``."""
+    """Writes ``data/params.valid``, ``study.json``, ``source.json`` and ``recipes/<key>.json``."""
     from cifar_tricks.base.files import write_atomically
     from cifar_tricks.base.place import check_place
     from cifar_tricks.base.signed_json import to_json
     from cifar_tricks.data.photo import check_photo
+    from cifar_tricks.datasets.catalogue import fingerprint
     from cifar_tricks.parameters.dependencies import recipes, study_parameters
     from cifar_tricks.parameters.load import load_params
+    from cifar_tricks.parameters.protocol import dataset_spec
     from cifar_tricks.parameters.variants import variants
 
     params = load_params()
@@ -29,7 +31,9 @@ def main(argv: list[str]) -> None:
     # The default is downloaded later.
     if params.visualize.image != type(params.visualize).model_fields["image"].default:
         check_photo(Path(params.visualize.image))
+    source = {"dataset": (spec := dataset_spec(params)), "fingerprint": fingerprint(spec)}
     folder = Path("data")
+    write_atomically(folder / "source.json", to_json(source))
     for key, content in recipes(params).items():
         write_atomically(folder / "recipes" / f"{key}.json", to_json(content))
     write_atomically(folder / "study.json", to_json(study_parameters(params)))

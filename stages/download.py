@@ -1,4 +1,4 @@
-"""Stage `download`: CIFAR-10, a backbone and a photo, each from the first source that answers."""
+"""Stage `download`: data set, backbone and photo, each from the first source that answers."""
 
 import json
 import sys
@@ -19,19 +19,14 @@ def main(argv: list[str]) -> None:
 
     from cifar_tricks.base.files import project_root, write_atomically
     from cifar_tricks.data.backbone_weights import fetch_backbone
-    from cifar_tricks.data.fetch import fetch
     from cifar_tricks.data.photo_source import fetch_photo
-    from cifar_tricks.datasets.cifar10 import CIFAR10, write_split
-    from cifar_tricks.datasets.cifar10_archives import decode
+    from cifar_tricks.datasets.dataset import FOLDER
+    from cifar_tricks.datasets.importers import import_dataset
+    from cifar_tricks.parameters.protocol import dataset_spec
 
     # No output, which DVC would delete before a run; shared with queued experiments' checkouts.
     downloads = project_root() / "data" / "downloads"
-    archive = fetch(CIFAR10, downloads)
-    files = {}
-    for name, split in decode(archive.path).items():
-        path = Path("data/cifar10") / f"{name}.safetensors"
-        files[path.as_posix()] = write_split(path, split.images, split.labels)
-    manifest = {"assets": {CIFAR10.name: archive.manifest_entry()}, "files": files}
+    _, manifest = import_dataset(dataset_spec(params), FOLDER)
     for part in (fetch_backbone(params.transfer.backbones, downloads), fetch_photo(downloads)):
         for section, entries in part.items():
             manifest[section] = manifest.get(section, {}) | entries

@@ -26,7 +26,8 @@ def main(argv: list[str]) -> None:
 
     study = read_study(params)
     folder = report_folder(params)
-    write_report(study, read_predictions(folder / "predictions.csv.gz"), folder)
+    predictions = read_predictions(folder / "predictions.csv.gz", len(study.dataset.class_names))
+    write_report(study, predictions, folder)
     print(folder / "report.md")
 
 

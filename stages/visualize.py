@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
 
     study = read_study(params)
     folder = report_folder(params)
-    predictions = read_predictions(folder / "predictions.csv.gz")
+    predictions = read_predictions(folder / "predictions.csv.gz", len(study.dataset.class_names))
     write_figures(study, predictions, folder / "figures")
     write_plot_tables(study, predictions, folder / "plots")
     write_pictures(study, folder)

@@ -21,13 +21,13 @@ def script() -> ModuleType:
 
 
 parts = script()
-FILES = ("cifar10/train.safetensors", "cifar10/test.safetensors", "augmented.safetensors")
+FILES = ("dataset/train.safetensors", "dataset/test.safetensors", "augmented.safetensors")
 
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     write_data(tmp_path, train=1100, test=420)
-    train = read_arrays(tmp_path / "data/cifar10/train.safetensors")
+    train = read_arrays(tmp_path / "data/dataset/train.safetensors")
     write_copies(train, tmp_path / "data/augmented.safetensors", Augment())
     assert parts.main(["pack", str(tmp_path / "data"), str(tmp_path / "parts")]) == 0
     return tmp_path / "parts"
@@ -84,4 +84,4 @@ def test_without_the_data_there_is_nothing_to_pack(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert parts.main(["pack", str(tmp_path), str(tmp_path / "parts")]) == 2
-    assert "cifar10/train.safetensors is missing" in capsys.readouterr().err
+    assert "dataset/train.safetensors is missing" in capsys.readouterr().err

@@ -129,7 +129,7 @@ print(json.dumps(found))
 
 
 def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
-    data = tmp_path / "data/cifar10"
+    data = tmp_path / "data/dataset"
     data.mkdir(parents=True)
     for name in ("train", "test"):
         (data / f"{name}.safetensors").touch()
@@ -143,7 +143,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
         (["study", "--scale", "ful"], "--scale ful: "),
         (["study", "--keys", "model1-adan"], "--keys model1-adan: no such variant; "),
         (["study", "--seeds", "77"], "--seeds 77: scale full_gpu plans [0, 1,"),
-        (["study", "--data", "nowhere"], "nowhere/cifar10/train.safetensors is missing"),
+        (["study", "--data", "nowhere"], "nowhere/dataset/train.safetensors is missing"),
     ]
     common = ["--output", str(tmp_path / "out"), "--data", str(data.parent)]
     given = json.dumps([[*common, *arguments] for arguments, _ in mistakes])

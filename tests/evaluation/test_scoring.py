@@ -33,7 +33,7 @@ def by_hand(seed: int) -> tuple[float, float, np.ndarray]:
     tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
     spec = variants(load_params())[KEY].recipe.net
     net = load_weights(spec, tensors, torch.device("cpu"))
-    test = read_arrays("data/cifar10/test.safetensors")
+    test = read_arrays("data/dataset/test.safetensors")
     mean = torch.tensor(run.seeds[seed].mean).view(1, 3, 1, 1)
     std = torch.tensor(run.seeds[seed].std).view(1, 3, 1, 1)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_scores_and_predictions(workplace: Path) -> None:
         sum(figures["test_accuracy"]["values"]) / 2
     )
     assert figures["reference"] == {"test_accuracy": 0.6977}
-    labels = read_arrays("data/cifar10/test.safetensors")["labels"]
+    labels = read_arrays("data/dataset/test.safetensors")["labels"]
     for name in ("a.csv.gz", "b.csv.gz"):
         write_predictions(Path(name), labels, scores)
     assert Path("a.csv.gz").read_bytes() == Path("b.csv.gz").read_bytes()
@@ -115,7 +115,7 @@ def test_answers_in_several_views_stand_beside_the_plain_ones(workplace: Path) -
     weights = read_arrays(f"runs/quick/{key}/seed=0/model.safetensors")
     tensors = {name: torch.from_numpy(array) for name, array in weights.arrays.items()}
     net = load_weights(variants(params)[key].recipe.net, tensors, torch.device("cpu"))
-    test = read_arrays("data/cifar10/test.safetensors")
+    test = read_arrays("data/dataset/test.safetensors")
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (run.seeds[0].mean, run.seeds[0].std))
     images = (torch.from_numpy(test["images"]).float() - mean) / std
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
@@ -129,12 +129,14 @@ def test_answers_in_several_views_stand_beside_the_plain_ones(workplace: Path) -
     figures = metrics(params, {key: run}, [trained])["variants"][key]
     assert figures["test_accuracy"]["values"] == [trained.accuracy]
     assert figures["augmented_test_accuracy"]["values"] == [trained.augmented_accuracy]
-    again = from_answers(to_answers(trained), key=key, seed=0, labels=test["labels"])
+    again = from_answers(
+        to_answers(trained), key=key, seed=0, labels=test["labels"], num_classes=10
+    )
     np.testing.assert_array_equal(again.augmented, trained.augmented)
     assert again.augmented_accuracy == trained.augmented_accuracy
     with pytest.raises(ValueError, match="not the answers to 60 test images"):
         answers = {**to_answers(trained), "augmented": "01"}
-        from_answers(answers, key=key, seed=0, labels=test["labels"])
+        from_answers(answers, key=key, seed=0, labels=test["labels"], num_classes=10)
 
 
 def test_what_no_stage_trains_is_put_on_record(workplace: Path) -> None:

@@ -157,14 +157,14 @@ def test_the_tables_for_papers_hold_the_same_numbers(study: StudyResults) -> Non
     assert (
         row["difference"] == (accuracies("narrow-augment") - accuracies("narrow-baseline")).mean()
     )
-    latex = to_latex(table, ["model1", "narrow"])
+    latex = to_latex(table, study.params)
     assert latex.count(r"\toprule") == 1 and "leaky\\_relu" in latex
     assert f"${100 * row['difference']:+.2f}$" in latex and f"{row['p_holm']:.3f}" in latex
 
 
 def test_accuracy_without_near_duplicates_and_its_noise(study: StudyResults) -> None:
     frame, result = predictions(), study.results["model1-augment"]
-    score = score_images(frame, result)
+    score = score_images(frame, result, duplicates=near_duplicates())
     assert score is not None
     left_out = [image for image in near_duplicates() if image < len(frame)]
     assert left_out == [31, 40, 102, 104, 131, 136, 149, 159]
@@ -185,11 +185,11 @@ def test_optimism_is_over_all_small_nets(study: StudyResults) -> None:
 
 
 @pytest.mark.skipif(
-    not (ROOT / "data/cifar10/test.safetensors").exists(), reason="needs CIFAR-10: make repro"
+    not (ROOT / "data/dataset/test.safetensors").exists(), reason="needs CIFAR-10: make repro"
 )
 def test_listed_images_resemble_training_images_more_than_others_do() -> None:
-    train = read_arrays(ROOT / "data/cifar10/train.safetensors")["images"].reshape(50_000, -1)
-    test = read_arrays(ROOT / "data/cifar10/test.safetensors")["images"].reshape(10_000, -1)
+    train = read_arrays(ROOT / "data/dataset/train.safetensors")["images"].reshape(50_000, -1)
+    test = read_arrays(ROOT / "data/dataset/test.safetensors")["images"].reshape(10_000, -1)
     numbers = np.random.default_rng(0)
     listed = numbers.choice(near_duplicates(), 40, replace=False)
     others = numbers.choice(np.setdiff1d(np.arange(10_000), near_duplicates()), 40, replace=False)

@@ -306,7 +306,7 @@ def test_what_is_said_of_pooling_follows_the_numbers(
 def write_net(params: Params, *, filters: float = 1.0) -> None:
     """Training images, and weights for the reference net's run of the study."""
     write_data(Path(), train=704)
-    Path("data/cifar10/test.safetensors").unlink()  # not to be read
+    Path("data/dataset/test.safetensors").unlink()  # not to be read
     spec = variants(params)[NET].recipe.net
     weights = build_net(spec, seed=0, device=CPU).state_dict()
     arrays = {name: (values * filters).numpy() for name, values in weights.items()}
@@ -317,7 +317,7 @@ def write_net(params: Params, *, filters: float = 1.0) -> None:
 def section() -> str:
     content = exercises.read_exercises(FOLDER)
     tables = {function.__name__: function for function in TABLES}
-    return render("exercises.md.j2", {"exercises": content, **tables})
+    return render("exercises.md.j2", {"exercises": content, "of_cifar10": True, **tables})
 
 
 def test_stage_writes_the_same_bytes_twice_and_reads_no_test_image(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"model\.safetensors is missing"):
             solve_all(study.params, Path())
         write_net(study.params)
-        Path("data/cifar10/train.safetensors").write_bytes(b"x")
+        Path("data/dataset/train.safetensors").write_bytes(b"x")
         with pytest.raises(UserError, match=r"train\.safetensors is damaged"):
             solve_all(study.params, Path())
         with pytest.raises(UserError, match="takes no arguments"):

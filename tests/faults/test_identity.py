@@ -69,9 +69,9 @@ def test_a_state_of_other_parameters_code_or_data_is_not_taken_up(workplace: Pat
     models.write_text(good + "\n")
     told("code = ")
     models.write_text(good)
-    arrays = dict(read_arrays("data/cifar10/train.safetensors").arrays)
+    arrays = dict(read_arrays("data/dataset/train.safetensors").arrays)
     arrays["labels"] = np.roll(arrays["labels"], 1)
-    write_arrays("data/cifar10/train.safetensors", arrays)
+    write_arrays("data/dataset/train.safetensors", arrays)
     told("data.train = ")
 
 

@@ -71,7 +71,7 @@ def test_no_flip_in_the_predictions_gives_a_traceback(tmp_path: Path) -> None:
         damaged[number * len(good) // 400] ^= 1 << number % 8
         path.write_bytes(bytes(damaged))
         try:
-            read_predictions(path)
+            read_predictions(path, 10)
         except UserError as error:
             assert "is damaged: dvc repro --force --single-item evaluate" in str(error)
             refused += 1

@@ -228,7 +228,7 @@ def test_every_flipped_bit_is_found_and_made_good(
     assert code == 0 and output.endswith("0 damaged\n"), output
     cache = sorted(folder.glob(".dvc/cache/files/md5/??/*"))
     files = [
-        "data/cifar10/train.safetensors",
+        "data/dataset/train.safetensors",
         "data/augmented.safetensors",
         "data/manifest.json",
         "data/pretrained/resnet18.safetensors",
@@ -267,7 +267,7 @@ def test_every_flipped_bit_is_found_and_made_good(
 def test_what_is_read_is_checked_where_it_is_read(repository: Repository) -> None:
     folder = repository.folder
     reads = {
-        "data/cifar10/test.safetensors": "evaluate",
+        "data/dataset/test.safetensors": "evaluate",
         f"runs/quick/{KEY}/seed=0/model.safetensors": "evaluate",
         f"runs/quick/{KEY}/run.json": "report",
         f"runs/quick/{KEY}/seed=0/history.csv": "visualize",
@@ -400,7 +400,7 @@ def test_a_printed_remedy_makes_good_the_damage_and_runs_no_more(repository: Rep
         (f"{run}/run.json", b"{", "evaluate", None),
         (f"{run}/seed=0/history.csv", None, "visualize", None),
         (f"{run}/seed=0/model.safetensors", b"x", "evaluate", None),
-        ("data/cifar10/test.safetensors", None, "evaluate", None),
+        ("data/dataset/test.safetensors", None, "evaluate", None),
     ]
     for name, content, reader, maker in damages:
         path = folder / name

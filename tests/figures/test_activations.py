@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.datasets.catalogue import CIFAR10
 from cifar_tricks.figures.activations import IMAGENET, SHOWN, view_example, view_photo
 from cifar_tricks.figures.grad_cam import attribute, grad_cam, split_net
 from cifar_tricks.figures.layers import check_layers, layer_outputs
@@ -79,6 +80,8 @@ NETS = {
 def make_examples(count: int = 6) -> Examples:
     numbers = np.random.default_rng(0)
     return Examples(
+        title="CIFAR-10",
+        class_names=CIFAR10.class_names,
         images=numbers.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
         labels=np.arange(count) % 10,
         predicted=np.arange(count) % 3,
@@ -189,7 +192,7 @@ def test_view_of_an_example(name: str) -> None:
 @pytest.mark.parametrize("name", list(NETS))
 def test_halves_make_the_whole(name: str) -> None:
     net, images = NETS[name], torch.randn(5, 3, 32, 32)
-    features, head = split_net(net)
+    features, head = split_net(net, 32)
     maps = features(images)
     # Before the last pooling.
     size = {"without pooling": 8, "stem and early pooling": 7}.get(name, 16)
@@ -201,7 +204,7 @@ def test_halves_make_the_whole(name: str) -> None:
 def test_grad_cam_against_finite_differences(name: str) -> None:
     """Its weights: how fast the logit grows when a value is added to a whole map, per place."""
     net = deepcopy(NETS[name]).double()
-    features, head = split_net(net)
+    features, head = split_net(net, 32)
     maps = features(torch.randn(1, 3, 32, 32).double()).detach()
     images, step, weights = maps.repeat(10, 1, 1, 1), 1e-7, []
     for channel in range(maps.shape[1]):
@@ -249,7 +252,12 @@ def test_grad_cam_of_a_net_that_looks_at_one_quarter() -> None:
     dark = np.zeros((1, 3, 32, 32), np.uint8)
     dark[:, :, 2:14, 18:30] = 255
     examples = Examples(
-        images=dark, labels=np.array([5]), predicted=np.array([7]), index=examples.index
+        title="CIFAR-10",
+        class_names=CIFAR10.class_names,
+        images=dark,
+        labels=np.array([5]),
+        predicted=np.array([7]),
+        index=examples.index,
     )
     shown = attribute(net, Normalisation(mean=(0.0,) * 3, std=(255.0,) * 3), "tiny", examples)
     assert shown.for_label.shape == (1, 32, 32) and shown.map_size == 32
@@ -269,7 +277,7 @@ def test_attribution_explains_answer_and_truth() -> None:
         (shown.for_predicted, examples.predicted),
         (shown.for_label, examples.labels),
     ):
-        cam = grad_cam(*split_net(net), images, torch.from_numpy(classes))
+        cam = grad_cam(*split_net(net, 32), images, torch.from_numpy(classes))
         assert maps.shape == (6, 32, 32) and maps.min() >= 0 and maps.max() <= 1
         centres = F.avg_pool2d(torch.from_numpy(maps)[:, None], 2)[:, 0]
         assert np.corrcoef(centres.ravel(), cam.ravel())[0, 1] > 0.95

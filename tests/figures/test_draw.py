@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cifar_tricks.datasets.catalogue import CIFAR10
 from cifar_tricks.figures.draw_activations import plan_pictures
 from cifar_tricks.figures.draw_grad_cam import overlay
 from cifar_tricks.figures.style import save_figure
@@ -47,6 +48,8 @@ def make_attribution(right: int = 4, wrong: int = 4) -> Attribution:
     numbers, count = np.random.default_rng(0), right + wrong
     labels = np.arange(count) % 10
     examples = Examples(
+        title="CIFAR-10",
+        class_names=CIFAR10.class_names,
         images=numbers.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
         labels=labels,
         predicted=np.where(np.arange(count) < right, labels, (labels + 1) % 10),
@@ -208,6 +211,9 @@ def shown(name: str, alt: str, *, found: list[str]) -> Markdown:
     return Markdown(f"![]({name})")
 
 
+OF_CIFAR10 = {"dataset": CIFAR10, "of_cifar10": True, "task": " ({})".format}
+
+
 def test_the_section_of_the_report() -> None:
     found: list[str] = []
     page = render(
@@ -215,6 +221,7 @@ def test_the_section_of_the_report() -> None:
         {
             "pictures": VIEWS.facts({"model1-baseline": "a hash"}),
             "figure": partial(shown, found=found),
+            **OF_CIFAR10,
         },
     )
     assert found == NAMES
@@ -222,7 +229,8 @@ def test_the_section_of_the_report() -> None:
     assert "dvc exp run -S visualize.image=photo.jpg" in page
     found.clear()
     page = render(
-        "activations.md.j2", {"pictures": Views().facts({}), "figure": partial(shown, found=found)}
+        "activations.md.j2",
+        {"pictures": Views().facts({}), "figure": partial(shown, found=found), **OF_CIFAR10},
     )
     assert not found and "No net with ImageNet's weights could be had" in page
     assert "None" not in page.replace("None of our own nets", "")

@@ -43,8 +43,8 @@ class ClusterStudy:
             text = text.replace(before, after)
         (folder / "params.yaml").write_text(text)
         (folder / ".dvc/tmp").mkdir(parents=True)
-        write_arrays(folder / "data/cifar10/train.safetensors", make_images(1500).arrays)
-        write_arrays(folder / "data/cifar10/test.safetensors", make_images(60, seed=1).arrays)
+        write_arrays(folder / "data/dataset/train.safetensors", make_images(1500).arrays)
+        write_arrays(folder / "data/dataset/test.safetensors", make_images(60, seed=1).arrays)
         (folder / "data/augment.done").write_text("done\n")
 
     @contextmanager

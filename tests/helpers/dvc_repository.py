@@ -165,7 +165,7 @@ def reproduced(folder: Path) -> None:
     `make repro` does it, in one process.
     """
     repository = Repository(folder)
-    images = folder / "data/cifar10/test.safetensors"
+    images = folder / "data/dataset/test.safetensors"
 
     @contextlib.contextmanager
     def without_images() -> Iterator[None]:

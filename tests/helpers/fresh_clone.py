@@ -26,7 +26,7 @@ from cifar_tricks.parameters.variants import variants
 # Without `setup`, which would renew the environment that the tests run in.
 MAKE = "make --old-file=setup --old-file=setup-dev"
 RESULTS = ("reports/", "records/", "dvc.lock")
-OUTPUTS_OF_DOWNLOAD = ("cifar10", "pretrained", "images", "manifest.json", "params.valid")
+OUTPUTS_OF_DOWNLOAD = ("dataset", "pretrained", "images", "manifest.json", "params.valid")
 
 
 class Checkout:

@@ -1,10 +1,13 @@
 """Small data files on which a net can learn something."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cifar_tricks.base.arrays import Arrays, content_hash, write_arrays
+from cifar_tricks.base.arrays import Arrays, content_hash
+from cifar_tricks.datasets.catalogue import CIFAR10
+from cifar_tricks.datasets.dataset import write_dataset
 
 
 def make_images(count: int, *, seed: int = 0) -> Arrays:
@@ -21,5 +24,5 @@ def make_images(count: int, *, seed: int = 0) -> Arrays:
 
 def write_data(folder: Path, *, train: int = 300, test: int = 60) -> None:
     """Synthetic data files in the places where the pipeline looks for them."""
-    write_arrays(folder / "data/cifar10/train.safetensors", make_images(train).arrays)
-    write_arrays(folder / "data/cifar10/test.safetensors", make_images(test, seed=1).arrays)
+    splits = {"train": make_images(train).arrays, "test": make_images(test, seed=1).arrays}
+    write_dataset(replace(CIFAR10, content=""), "cifar10", splits, folder / "data/dataset")

@@ -236,6 +236,7 @@ def _score(key: str, seed: int, labels: np.ndarray) -> Score:
         loss=1.5,
         calibration=calibrate(probabilities, labels),
         predictions=predictions,
+        num_classes=10,
     )
 
 
@@ -249,7 +250,7 @@ SENSITIVITY = (
 
 
 def predictions() -> pd.DataFrame:
-    return read_predictions(Path("reports/small/predictions.csv.gz"))
+    return read_predictions(Path("reports/small/predictions.csv.gz"), 10)
 
 
 RECIPE = (

@@ -67,7 +67,7 @@ def test_from_check_to_predict(own_nets: Path, capsys: pytest.CaptureFixture[str
     # The best net answers as it was scored, as long as params.yaml names this very code.
     with pytest.raises(UserError, match=r"net.target = 'my_nets.TinyNet': not what params.yaml"):
         load_classifier(CHAMPION)
-    test = read_arrays("data/cifar10/test.safetensors")
+    test = read_arrays("data/dataset/test.safetensors")
     classifier = load_classifier(CHAMPION, load_params())
     answers = classifier.probabilities(test["images"].transpose(0, 2, 3, 1)).argmax(1)
     accuracy = (answers == test["labels"]).mean()
@@ -153,7 +153,7 @@ def test_steps_are_not_replayed(own_nets: Path) -> None:
 def test_grad_cam_of_any_net_is_that_of_its_halves(own_nets: Path) -> None:
     spec = plan(load_params(), "mine-baseline").variant.recipe.net
     net = build_net(spec, seed=0, device=torch.device("cpu")).eval()
-    assert convolutions(net) == ["features.0", "features.4"]
+    assert convolutions(net, 32) == ["features.0", "features.4"]
     images, classes = torch.randn(4, 3, 32, 32), torch.arange(4)
 
     def behind(maps: torch.Tensor) -> torch.Tensor:
@@ -161,5 +161,5 @@ def test_grad_cam_of_any_net_is_that_of_its_halves(own_nets: Path) -> None:
         return logits
 
     by_hand = grad_cam(net.features[:5], behind, images, classes)  # type: ignore[index]
-    assert torch.equal(grad_cam(*split_net(net), images, classes), by_hand)
+    assert torch.equal(grad_cam(*split_net(net, 32), images, classes), by_hand)
     assert by_hand.max() == 1

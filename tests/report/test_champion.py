@@ -37,7 +37,7 @@ def test_it_is_the_seed_with_the_best_validation_of_the_best_variant(trained_cop
 
 def test_it_answers_as_the_study_scored_it(trained_copy: Path) -> None:
     classifier = load_classifier(FOLDER)
-    test = read_arrays("data/cifar10/test.safetensors")
+    test = read_arrays("data/dataset/test.safetensors")
     images = test["images"].transpose(0, 2, 3, 1)
     probabilities = classifier.probabilities(images)
     assert probabilities.shape == (len(images), 10)

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.report.findings import Findings, listed, protocols_table, turned
+from cifar_tricks.report.findings import Findings, listed
+from cifar_tricks.report.side_by_side import (
+    carried_counts,
+    carried_csv,
+    carried_table,
+    protocols_table,
+    turned,
+)
 
 # Of each trick on each net: its differences, seed by seed, and Holm's p.
 FIRST = {
@@ -123,6 +130,21 @@ def test_protocols_stand_side_by_side(write: Write) -> None:
         "- `model2-adam`: -0.010 to +0.030 [-0.097, +0.157]",
     ]
     assert turned(first, first) == "- none"
+
+
+def test_findings_carry_over_or_not(write: Write) -> None:
+    first = write("small", FIRST)
+    second = write("fashion", {key: SECOND[key] for key in [*SECOND][:3]})
+    lines = carried_table(first, second).splitlines()
+    assert lines[0] == "| net | trick | small, n = 1 to 3 | it | fashion, n = 2 | it | of the two |"
+    ends = [line.split(" | ")[-1] for line in lines[2:]]
+    assert ends == ["carries over |", "turns round |", "resolved at neither |"]
+    said = "1 carries over, 1 turns round, 1 resolved at neither"
+    assert carried_counts(first, second) == said
+    rows = list(csv.DictReader(carried_csv(first, second).splitlines()))
+    assert [row["of_the_two"] for row in rows] == [end.removesuffix(" |") for end in ends]
+    assert (rows[1]["small_says"], rows[1]["fashion_says"]) == ("helps", "hurts")
+    assert float(rows[1]["fashion_difference"]) == pytest.approx(-0.02)
 
 
 def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
+from cifar_tricks.datasets.catalogue import CIFAR10
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.predictions import class_accuracies, read_predictions
 from cifar_tricks.evidence.study_results import StudyResults, read_study
@@ -27,7 +28,7 @@ FOLDER = Path("reports/small")
 
 
 def report(study: StudyResults) -> str:
-    write_report(study, read_predictions(FOLDER / "predictions.csv.gz"), FOLDER)
+    write_report(study, read_predictions(FOLDER / "predictions.csv.gz", 10), FOLDER)
     return (FOLDER / "report.md").read_text()
 
 
@@ -292,8 +293,8 @@ def test_class_table_matches_an_independent_calculation(tmp_path: Path) -> None:
     with make_study(tmp_path) as study:
         best = study.best
         assert best is not None
-        predictions = read_predictions(FOLDER / "predictions.csv.gz")
-        shares = class_accuracies(predictions, best)
+        predictions = read_predictions(FOLDER / "predictions.csv.gz", 10)
+        shares = class_accuracies(predictions, best, CIFAR10.class_names)
         expected = [
             mean([float(predictions[f"{best.key}/seed={s}"].iloc[i] == 3) for s in range(3)])
             for i in range(3, NUM_TEST_IMAGES, 10)
@@ -324,7 +325,7 @@ def test_a_baseline_as_the_best_net_is_shown_once(tmp_path: Path) -> None:
             if best.key in line
         ]
         assert len(sampled) == 1
-        predictions = read_predictions(FOLDER / "predictions.csv.gz")
+        predictions = read_predictions(FOLDER / "predictions.csv.gz", 10)
         chart = class_figure(Evidence(study=study, predictions=predictions), best)
         assert [key.label for line in chart.keys for key in line] == [best.key]
 

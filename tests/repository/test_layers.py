@@ -106,7 +106,7 @@ def script_of(stage: str) -> Path:
 TRAININGS = [stage for stage in STAGES if script_of(stage).name == "train.py"]
 # How files are read and mistakes told: no result depends on it.
 PLUMBING = {"base"}
-# What params.yaml comes to, in files that `check` writes.
+# What params.yaml comes to, what is known of its data set included, in files that `check` writes.
 FROM_PARAMETERS = ("data/params.valid", "data/study.json", "data/recipes/")
 # What the results of all other stages come from, so that they need not name it.
 STOOD_ON = {code.split("/")[0] for stage in TRAININGS for code in code_of(stage)}
@@ -125,7 +125,7 @@ def test_a_stage_names_every_package_that_it_reaches(stage: str) -> None:
     # A recipe names its tricks and its net: see below.
     needed -= {"tricks", "transfer"} if stage in TRAININGS else STOOD_ON
     if any(dep.startswith(FROM_PARAMETERS) for dep in deps):
-        needed -= {"parameters"}
+        needed -= {"parameters", "datasets"}
     assert needed <= named, f"{stage} misses {sorted(needed - named)}"
     assert named <= packages | STOOD_ON, f"{stage} does not need {sorted(named - packages)}"
     assert str(script_of(stage).relative_to(ROOT)) in deps
@@ -159,7 +159,7 @@ def test_one_module_reads_the_test_images() -> None:
 
 
 def test_only_two_stages_can_reach_the_test_images() -> None:
-    reader, file = PACKAGE / "evaluation/test_images.py", "data/cifar10/test.safetensors"
+    reader, file = PACKAGE / "evaluation/test_images.py", "data/dataset/test.safetensors"
     for stage in STAGES:
         reads = stage in ("evaluate", "experiment")
         assert (reader in reached(script_of(stage), set())) == reads, stage

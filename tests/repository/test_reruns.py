@@ -115,10 +115,10 @@ def test_forcing_a_run_gives_the_same_bytes(repository: Repository) -> None:
 
 def test_the_two_stages_that_read_the_test_images_do_not_do_without(repository: Repository) -> None:
     """All others did, when the repository was made."""
-    (repository.folder / "data/cifar10/test.safetensors").unlink()
+    (repository.folder / "data/dataset/test.safetensors").unlink()
     for name in READ_TEST_IMAGES:
         output = repository.run("python", f"stages/{name}.py", code=2)
-        assert "data/cifar10/test.safetensors" in output
+        assert "data/dataset/test.safetensors" in output
 
 
 @pytest.mark.slow

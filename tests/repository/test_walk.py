@@ -28,7 +28,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from cifar_tricks.training.recipe import CLASS_NAMES
+from cifar_tricks.datasets.catalogue import CIFAR10
 
 pytestmark = pytest.mark.walk
 
@@ -323,7 +323,7 @@ def the_table_is_narrow(walk: Walk, command: str) -> None:
 @shows("make predict IMAGE=photo.jpg")
 def a_photo_has_ten_probabilities(walk: Walk, command: str) -> None:
     rows = re.findall(r"^(\w+) +(0\.\d{3})$", walk.here.run(command), re.MULTILINE)
-    assert sorted(name for name, _ in rows) == sorted(CLASS_NAMES)
+    assert sorted(name for name, _ in rows) == sorted(CIFAR10.class_names)
     assert sum(float(probability) for _, probability in rows) == pytest.approx(1, abs=0.01)
 
 

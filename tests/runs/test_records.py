@@ -318,11 +318,12 @@ def test_answers_survive_the_file(predictions: list[int], seed: int) -> None:
         loss=None,
         calibration=calibrate(probabilities, labels),
         predictions=np.array(predictions, np.uint8),
+        num_classes=10,
     )
     content = json.loads(to_json(to_answers(score)))
-    again = from_answers(content, key="a-b", seed=1, labels=labels)
+    again = from_answers(content, key="a-b", seed=1, labels=labels, num_classes=10)
     assert again.accuracy == pytest.approx(score.accuracy)
     assert (again.predictions == score.predictions).all()
     assert again.calibration.error == pytest.approx(score.calibration.error)
     with pytest.raises(ValueError, match="not the answers"):
-        from_answers(content, key="a-b", seed=1, labels=np.append(labels, 0))
+        from_answers(content, key="a-b", seed=1, labels=np.append(labels, 0), num_classes=10)

@@ -262,11 +262,11 @@ def test_damaged_data_and_unknown_variants_are_told(workplace: Path) -> None:
     params = load_params()
     with pytest.raises(UserError, match="did you mean model1-adam"):
         train_variant(params, "model1-adma")
-    path = Path("data/cifar10/train.safetensors")
+    path = Path("data/dataset/train.safetensors")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match=r"dvc checkout data/cifar10/train\.safetensors"):
+    with pytest.raises(UserError, match=r"dvc checkout data/dataset/train\.safetensors"):
         train_variant(params, "model1-adam")
     path.unlink()
     with pytest.raises(UserError, match="missing"):

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST_NAMES = 60  # that a message lists
+LATEX = {ord(char): f"\\{char}" for char in "&%$#_{}"}
+NAMES = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater"}
+LATEX |= {ord(char): f"\\text{name}{{}}" for char, name in NAMES.items()}
 
 
 def choose_from(given: object, valid: Iterable[str]) -> str:
@@ -37,3 +40,8 @@ def shorten(value: object, limit: int = 60) -> str:
 def printable(text: str) -> str:
     """The text with line ends and other invisible characters written out: keys may hold any."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def in_latex(text: str) -> str:
+    """The text with what LaTeX would read escaped."""
+    return printable(text).translate(LATEX)

@@ -13,10 +13,9 @@ from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.ingredients.cells import ingredient
 from cifar_tricks.evidence.ingredients.read import Ingredients
 from cifar_tricks.evidence.statistics import Interval, summarise
-from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.evidence.verdicts import direction
 from cifar_tricks.parameters.protocol import follows_original
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 AXIS = "difference in test accuracy"
 # Differences beyond it are told in words beside those of ingredients.
@@ -45,15 +44,17 @@ def effect_charts(evidence: Evidence) -> dict[str, Spec]:
 
 def ladder_chart(evidence: Evidence) -> Spec | None:
     """The steps of ``improve`` after their baselines; None where there is no step."""
-    rows = [_step_row(result) for result in evidence.steps]
+    goal = evidence.study.goal
+    rows = [_step_row(result, goal) for result in evidence.steps]
     if not rows:
         return None
+    aim = f"; the goal is {goal:.2f}" if goal else ""
     return interval_chart(
         rows,
-        title=f"Test accuracy of each step; the goal is {GOAL:.2f}. {_said(rows)}",
+        title=f"Test accuracy of each step{aim}. {_said(rows)}",
         axis="test accuracy",
-        domain=common_domain(rows, include=(GOAL,)),
-        rule=GOAL,
+        domain=common_domain(rows, include=(goal,) if goal else ()),
+        rule=goal,
         signed=False,
     )
 
@@ -123,7 +124,8 @@ def sensitivity_chart(study: StudyResults, family: Family) -> Spec | None:
 
 def confusion_chart(evidence: Evidence, best: Result) -> Spec:
     """The confusion matrix of the best net."""
-    shares = evidence.confusion
+    shares, labels = evidence.confusion, evidence.shown_classes
+    names = {label: evidence.study.dataset.class_names[label] for label in labels}
     cells = [
         {
             "actual": actual,
@@ -131,11 +133,11 @@ def confusion_chart(evidence: Evidence, best: Result) -> Spec:
             "share": round(float(shares[i, j]), 5),
             "text": f"{100 * shares[i, j]:.0f}".lstrip("0"),
         }
-        for i, actual in enumerate(CLASS_NAMES)
-        for j, predicted in enumerate(CLASS_NAMES)
+        for i, actual in names.items()
+        for j, predicted in names.items()
     ]
     title = f"Confusion matrix of {best.key}, in percent of each actual class"
-    return heat_map(cells, CLASS_NAMES, title=title)
+    return heat_map(cells, [*names.values()], title=title)
 
 
 def effect_rows(
@@ -159,7 +161,7 @@ def effect_rows(
     ]
 
 
-def _step_row(result: Result) -> ChartRow:
+def _step_row(result: Result, goal: float | None) -> ChartRow:
     mean = result.mean("test_accuracy")
     return ChartRow(
         label=result.key if result.variant.group == "tricks" else result.variant.trick,
@@ -167,7 +169,7 @@ def _step_row(result: Result) -> ChartRow:
         interval=accuracy_interval(result),
         values=result.values("test_accuracy"),
         original=result.original.get("test_accuracy"),
-        tone="better" if (mean or 0) >= GOAL else "plain",
+        tone="better" if goal and (mean or 0) >= goal else "plain",
         flaw=result.flaw,
     )
 

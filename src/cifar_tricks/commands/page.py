@@ -38,7 +38,7 @@ def make_page() -> int:
     """
     params = load_params()
     with running_alone("make page") as commands:
-        if code := fetch_data(commands):
+        if code := fetch_data(commands, params):
             return code
     if not sum(collect(params, key) for key in trainable_variants(params)):
         raise UserError(f"nothing is finished or on record at scale {params.scale}: make share")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL.Image import Image
+
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.data.photo import crop_square, read_photo, with_home
 from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.protocol import dataset
 from cifar_tricks.parameters.schema import Params
+
+MOST_CLASSES = 20
 
 
 def print_classes(image: str, scale: str) -> int:
@@ -30,28 +35,36 @@ def print_classes(image: str, scale: str) -> int:
     scale = scale or params.scale
     if scale not in params.scales:
         raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
-    picture = read_photo(with_home(image), min_side=32)
-    print(_told(Path("reports") / scale / "champion", crop_square(picture, 32), params))
+    size = dataset(params, scale).image_size
+    picture = read_photo(with_home(image), min_side=size)
+    print(_told(Path("reports") / scale / "champion", picture, params))
     return 0
 
 
-def _told(folder: Path, image: object, params: Params) -> str:
+def _told(folder: Path, picture: Image, params: Params) -> str:
     import numpy as np
 
     from cifar_tricks.evaluation.classifier import load_classifier
 
     classifier = load_classifier(folder, params)
     about = classifier.about
-    (probabilities,) = classifier.probabilities(np.asarray(image)[None])
+    size = classifier.image_size
+    (probabilities,) = classifier.probabilities(np.asarray(crop_square(picture, size))[None])
     ranked = sorted(zip(about["classes"], probabilities, strict=True), key=lambda pair: -pair[1])
-    lines = [f"{name:<12}{probability:6.3f}" for name, probability in ranked]
+    width = max(11, *(len(name) for name, _ in ranked[:MOST_CLASSES]))
+    lines = [f"{name:<{width}} {probability:6.3f}" for name, probability in ranked[:MOST_CLASSES]]
+    if more := ranked[MOST_CLASSES:]:
+        lines.append(
+            f"and {len(more)} more classes, {sum(share for _, share in more):.3f} together"
+        )
+    count = "ten" if len(ranked) == 10 else len(ranked)
     return "\n".join(
         [
             *lines,
             "",
             f"by {about['key']}, seed {about['seed']}, scale {about['scale']}: test accuracy "
             f"{about['test_accuracy']:.4f}",
-            "It sees the middle of the photo at 32 x 32 pixels and knows these ten classes only: "
-            "any photo gets one of them.",
+            f"It sees the middle of the photo at {size} x {size} pixels and knows these {count} "
+            "classes only: any photo gets one of them.",
         ]
     )

@@ -16,12 +16,16 @@ import psutil
 from cifar_tricks.base import resources
 from cifar_tricks.base.errors import Interrupted, UserError
 from cifar_tricks.base.locks import AlreadyRunning, is_locked, sole_writer
+from cifar_tricks.datasets.catalogue import NAMED
+from cifar_tricks.parameters.protocol import dataset_spec
+from cifar_tricks.parameters.schema import Params
+from cifar_tricks.runs.checks import check_dataset
 
 # As a module: a script names its interpreter by a path that ends when the folder is moved.
 DVC = (sys.executable, "-m", "dvc")
 # Held by what starts DVC, whose own locks would let a second one begin and fail in the middle.
 DVC_TMP = Path(".dvc/tmp")
-DATA = ("data/cifar10/train.safetensors", "data/augment.done")
+DATA = ("data/dataset/train.safetensors", "data/augment.done")
 # A training saves its state within seconds (signals.SECONDS_TO_STOP).
 SECONDS_TO_END = 30.0
 # How DVC tells that the system ended a stage, which leaves no message of its own.
@@ -112,11 +116,22 @@ class Commands:
             process.kill()
 
 
-def fetch_data(commands: Commands) -> int:
-    """Lets DVC bring the images, where they are missing; returns its exit code."""
-    if all(Path(path).exists() for path in DATA):
+def fetch_data(commands: Commands, params: Params) -> int:
+    """Lets DVC bring the images, where they are missing or those of another data set; returns its
+    exit code."""
+    if all(Path(path).exists() for path in DATA) and _is_here(params):
         return 0
     return commands.run([*DVC, "repro", "augment"])
+
+
+def _is_here(params: Params) -> bool:
+    """Whether the images are those of the chosen scale; of a folder, which may have changed, only
+    DVC knows."""
+    try:
+        check_dataset(params)
+    except UserError:
+        return False
+    return dataset_spec(params) in NAMED
 
 
 @contextlib.contextmanager

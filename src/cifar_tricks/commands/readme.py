@@ -15,8 +15,9 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evidence.cells import number
-from cifar_tricks.report.findings import Findings, protocols_table, turned
+from cifar_tricks.report.findings import Findings
 from cifar_tricks.report.markdown import Markdown, render, table
+from cifar_tricks.report.side_by_side import protocols_table, turned
 from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 
 PAGES = (Path("README.md"), Path("docs/speed.md"), Path("docs/findings.md"))

@@ -68,7 +68,7 @@ def review(base: str, train: bool, to: Path | None) -> int:
     paths = changed_records(base)
     params = load_params()
     with running_alone("make review") as commands:
-        if failed := fetch_data(commands):
+        if failed := fetch_data(commands, params):
             return failed
     rows: list[Sequence[str]] = []
     good: list[Reviewed] = []
@@ -145,7 +145,13 @@ def check(params: Params, path: Path) -> Reviewed:
         raise UserError(f"not what params.yaml plans: {differing}")
     labels = test_labels(training.test_images)
     try:
-        score = from_answers(record.answers, key=run.key, seed=record.seed, labels=labels)
+        score = from_answers(
+            record.answers,
+            key=run.key,
+            seed=record.seed,
+            labels=labels,
+            num_classes=training.variant.recipe.net.num_classes,
+        )
     except NOT_WRITTEN_BY_US as error:
         raise UserError(f"it contradicts the test images: {error}") from error
     return Reviewed(path=path, record=record, variant=training.variant, score=score)

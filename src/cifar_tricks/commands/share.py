@@ -86,7 +86,7 @@ def train_and_record(
             tell_device_choice(params)
         if dry_run:
             return train_jobs(chosen, study, todo, commands)
-        code = fetch_data(commands) or train_jobs(chosen, study, todo, commands)
+        code = fetch_data(commands, params) or train_jobs(chosen, study, todo, commands)
     paths = [record_file(params.scale, key, seed) for key, chosen in todo for seed in chosen]
     done = sum(path.exists() for path in paths)
     print(f"{done} of {len(paths)} are on record; commit records/")

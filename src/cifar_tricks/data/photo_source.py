@@ -38,9 +38,11 @@ PHOTO = Asset(
     ),
 )
 DESCRIPTIONS = {
-    "zebra.jpg": "the zebra of the original report",
-    "flower.jpg": "scikit-learn's flower.jpg (photo: vultilion on Flickr, CC BY 2.0), "
-    "in place of the original report's zebra",
+    "zebra.jpg": ("the zebra", " of the original report"),
+    "flower.jpg": (
+        "scikit-learn's flower.jpg (photo: vultilion on Flickr, CC BY 2.0)",
+        ", in place of the original report's zebra",
+    ),
 }
 
 
@@ -67,9 +69,14 @@ def fetch_photo(downloads: Path, *, asset: Asset = PHOTO) -> dict[str, dict[str,
     }
 
 
-def describe_photo() -> str:
-    """What the caption calls the photo in PHOTO_FILE."""
+def describe_photo(*, of_original: bool = True) -> str:
+    """What the caption calls the photo in PHOTO_FILE.
+
+    Args:
+        of_original: whether it says what the photo is to the original report.
+    """
     try:
-        return DESCRIPTIONS[NAME_FILE.read_text(encoding="utf-8").strip()]
+        what, place = DESCRIPTIONS[NAME_FILE.read_text(encoding="utf-8").strip()]
+        return what + place if of_original else what
     except (OSError, KeyError):
         return PHOTO_FILE.name

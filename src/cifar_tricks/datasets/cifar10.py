@@ -4,14 +4,11 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_tricks.base.arrays import write_arrays
-from cifar_tricks.base.files import hash_file
 from cifar_tricks.data.assets import Asset, Http, Npm, Source
 
 IMAGE_SIZE = 32
@@ -99,25 +96,3 @@ class Split:
             images.update(rows.data)
         labels = hashlib.sha256(self.labels.astype(np.uint8).tobytes())
         return ContentHash(images_sha256=images.hexdigest(), labels_sha256=labels.hexdigest())
-
-
-def write_split(
-    path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> dict[str, str | int]:
-    """Write a split as safetensors, atomically; the same arrays always give the same bytes.
-
-    Args:
-        path: where to.
-        images: uint8 (N, 3, 32, 32).
-        labels: int64 (N,), each from 0 to 9.
-
-    Returns:
-        The manifest's entry: sha256 and bytes of the file, and the content hashes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    assert images.dtype == np.uint8 and labels.dtype == np.int64 and len(images) == len(labels)
-    write_arrays(path, {"images": images, "labels": labels})
-    content = Split(images=images, labels=labels).content_hash()
-    return {"sha256": hash_file(path), "bytes": path.stat().st_size, **asdict(content)}

@@ -96,7 +96,9 @@ def read_dataset(folder: Path = FOLDER) -> tuple[str, Dataset]:
     try:
         fields = json.loads(path.read_bytes())
         spec = str(fields.pop("spec"))
-        lists = {name: tuple(map(str, fields.pop(name))) for name in ("class_names", "notes")}
+        lists: dict[str, Any] = {
+            name: tuple(map(str, fields.pop(name))) for name in ("class_names", "notes")
+        }
         return spec, Dataset(**{**fields, **lists})
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro writes it") from error

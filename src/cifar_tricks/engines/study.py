@@ -14,6 +14,7 @@ from typing import Any
 
 from cifar_tricks.base.files import hash_file
 from cifar_tricks.base.user_code import own_files
+from cifar_tricks.datasets.dataset import FOLDER as DATASET
 from cifar_tricks.engines.jobs import Job
 from cifar_tricks.parameters.imported import ImportedNet
 from cifar_tricks.parameters.schema import Params
@@ -92,7 +93,9 @@ class Study:
         """The files that jobs read, each with its sha256."""
         keys = {job.key for job in jobs}
         known = self.variants
-        files = sorted((DATA / "cifar10").glob("*.safetensors"))
+        files = sorted(
+            path for kind in ("safetensors", "json") for path in DATASET.glob(f"*.{kind}")
+        )
         if any(known[key].recipe.copies for key in keys):
             files.append(DATA / "augmented.safetensors")
         if any(known[key].backbone for key in keys):

@@ -30,7 +30,7 @@ from cifar_tricks.training.call import Call, as_json
 from cifar_tricks.training.nets import load_weights
 from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import autocast
-from cifar_tricks.training.recipe import CLASS_NAMES, IMAGE_CHANNELS, IMAGE_SIZE, AnyNet, NetSpec
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, AnyNet, NetSpec
 
 CARD = "card.md"
 
@@ -42,6 +42,8 @@ LATER = {
     "pool_early": bool,
     "pool_all": bool,
     "logit_scale": float | int,
+    "image_size": int,
+    "num_classes": int,
 }
 LARGEST_ARGUMENT = 1000
 # What a description may raise that does not fit its weights, or is no description.
@@ -68,28 +70,32 @@ class Classifier:
         about: the content of ``model.json``.
         net: in evaluation mode, on the CPU.
         normalisation: of its images.
+        image_size: their height and width, in pixels.
     """
 
     about: dict[str, Any]
     net: torch.nn.Module
     normalisation: Normalisation
+    image_size: int
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probability of each class.
 
         Args:
-            images: uint8 (N, 32, 32, 3), RGB.
+            images: uint8 (N, image_size, image_size, 3), RGB.
 
         Returns:
-            float32 (N, 10), rows that add up to 1, in the order of ``about["classes"]``.
+            float32 (N, classes), rows that add up to 1, in the order of ``about["classes"]``.
 
         Raises:
             ValueError: another shape or type.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
+        shape = (self.image_size, self.image_size, 3)
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
             given = f"{images.dtype} {images.shape}"
-            raise ValueError(f"images are {given}; valid: uint8 (N, 32, 32, 3)")
+            valid = f"uint8 (N, {', '.join(map(str, shape))})"
+            raise ValueError(f"images are {given}; valid: {valid}")
         batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         normalise = self.normalisation.to(torch.device("cpu"))
         # At the precision that its test accuracy was measured with.
@@ -134,8 +140,6 @@ def load_classifier(folder: Path, params: Params | None = None) -> Classifier:
 def _build(about: dict[str, Any], arrays: Arrays, params: Params | None) -> Classifier:
     """The classifier, after it has answered once; raises one of NOT_A_NET."""
     classes = about["classes"]
-    if len(classes) != len(CLASS_NAMES) or not all(name.isprintable() for name in classes):
-        raise ValueError(f"classes = {shorten(classes)}")
     shown = f"{about['key']} {int(about['seed'])} {about['scale']} {about['test_accuracy']:.4f}"
     if not shown.isprintable():
         raise ValueError(f"it says {shorten(shown)}")
@@ -145,12 +149,15 @@ def _build(about: dict[str, Any], arrays: Arrays, params: Params | None) -> Clas
     else:
         spec = _spec(about["net"])
         _check_size(spec, sum(array.size for array in arrays.arrays.values()))
+    if len(classes) != spec.num_classes or not all(name.isprintable() for name in classes):
+        raise ValueError(f"classes = {shorten(classes)}")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.arrays.items()}
     net = load_weights(spec, tensors, torch.device("cpu"))
     normalisation = Normalisation(mean=tuple(about["mean"]), std=tuple(about["std"]))
-    classifier = Classifier(about=about, net=net, normalisation=normalisation)
-    answer = classifier.probabilities(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8))
-    if answer.shape != (1, len(CLASS_NAMES)):
+    size = spec.image_size
+    classifier = Classifier(about=about, net=net, normalisation=normalisation, image_size=size)
+    answer = classifier.probabilities(np.zeros((1, size, size, 3), np.uint8))
+    if answer.shape != (1, len(classes)):
         raise ValueError(f"it answers with an array of shape {answer.shape}")
     return classifier
 

@@ -19,7 +19,8 @@ class Score:
         accuracy: in [0, 1].
         loss: cross-entropy in nats, None if not finite.
         calibration: its confidences against its answers.
-        predictions: class of every test image in the official order, uint8 (N,).
+        predictions: class of every test image in the official order, uint16 (N,).
+        num_classes: of the data set.
         augmented: the same by the mean answer to several views of each image, where the recipe has
             such views.
         augmented_accuracy: of these, in [0, 1].
@@ -31,16 +32,21 @@ class Score:
     loss: float | None
     calibration: Calibration
     predictions: np.ndarray
+    num_classes: int
     augmented: np.ndarray | None = None
     augmented_accuracy: float | None = None
 
 
 def to_answers(score: Score) -> dict[str, Any]:
     """The score as JSON values: ``images`` (how many), ``loss``, ``calibration`` by bin, and
-    ``predictions``, one digit for each test image in the official order; likewise ``augmented``,
-    where there are views."""
+    ``predictions``, as many digits for each test image in the official order as the last class has;
+    likewise ``augmented``, where there are views."""
     bins = score.calibration
-    views = {} if score.augmented is None else {"augmented": _digits(score.augmented)}
+    views = (
+        {}
+        if score.augmented is None
+        else {"augmented": _digits(score.augmented, score.num_classes)}
+    )
     return {
         "images": len(score.predictions),
         "loss": score.loss,
@@ -49,23 +55,36 @@ def to_answers(score: Score) -> dict[str, Any]:
             "right": bins.right.tolist(),
             "confidence": bins.confidence.tolist(),
         },
-        "predictions": _digits(score.predictions),
+        "predictions": _digits(score.predictions, score.num_classes),
         **views,
     }
 
 
-def _digits(classes: np.ndarray) -> str:
-    return "".join(map(str, classes.tolist()))
+def _width(num_classes: int) -> int:
+    """Digits of the last class."""
+    return len(str(num_classes - 1))
 
 
-def _classes(digits: str) -> np.ndarray:
-    classes = np.frombuffer(digits.encode("ascii"), np.uint8) - ord("0")
-    if classes.max(initial=0) > 9:
+def _digits(classes: np.ndarray, num_classes: int) -> str:
+    width = _width(num_classes)
+    return "".join(f"{number:0{width}}" for number in classes.tolist())
+
+
+def _classes(digits: str, num_classes: int) -> np.ndarray:
+    width = _width(num_classes)
+    values = np.frombuffer(digits.encode("ascii"), np.uint8) - ord("0")
+    if values.max(initial=0) > 9 or len(values) % width:
+        raise ValueError("these are no classes")
+    powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.uint16)
+    classes: np.ndarray = values.reshape(-1, width).astype(np.uint16) @ powers
+    if classes.max(initial=0) >= num_classes:
         raise ValueError("these are no classes")
     return classes
 
 
-def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.ndarray) -> Score:
+def from_answers(
+    content: Mapping[str, Any], *, key: str, seed: int, labels: np.ndarray, num_classes: int
+) -> Score:
     """The score again.
 
     Args:
@@ -73,13 +92,15 @@ def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.
         key: of the variant.
         seed: of the run.
         labels: of the test images, int64 (N,).
+        num_classes: of the data set.
 
     Raises:
         ValueError, TypeError, KeyError, AttributeError: these are no answers to N test images, or
             they contradict themselves.
     """
-    predictions = _classes(content["predictions"])
-    augmented = _classes(content["augmented"]) if "augmented" in content else None
+    predictions = _classes(content["predictions"], num_classes)
+    views = content.get("augmented")
+    augmented = None if views is None else _classes(views, num_classes)
     bins = {name: np.asarray(content["calibration"][name]) for name in ("images", "right")}
     confidence = np.asarray(content["calibration"]["confidence"], np.float64)
     right = int((predictions == labels).sum()) if predictions.shape == labels.shape else -1
@@ -97,6 +118,7 @@ def from_answers(content: Mapping[str, Any], *, key: str, seed: int, labels: np.
         loss=content["loss"],
         calibration=Calibration(confidence=confidence, **bins),
         predictions=predictions,
+        num_classes=num_classes,
         augmented=augmented,
         augmented_accuracy=None if augmented is None else float((augmented == labels).mean()),
     )

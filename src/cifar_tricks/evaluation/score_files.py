@@ -12,6 +12,7 @@ import numpy as np
 from cifar_tricks.base.files import gzipped, write_atomically
 from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evaluation.score import NUM_BINS, Calibration, Score
+from cifar_tricks.parameters.protocol import is_cifar10
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.runs.run import Run
 
@@ -23,12 +24,13 @@ def metrics(params: Params, runs: dict[str, Run], scores: Iterable[Score]) -> di
         by_key[score.key].append(score)
     return {
         "scale": params.scale,
-        "variants": {key: _variant_metrics(runs[key], by_key[key]) for key in runs},
+        "variants": {
+            key: _variant_metrics(runs[key], by_key[key]) | _original(params, key) for key in runs
+        },
     }
 
 
 def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
-    original = original_result(run.key)
     results = [run.seeds[score.seed] for score in scores]
     hole = any(result.status == "diverged" for result in results)
     columns: dict[str, Iterable[float | None]] = {
@@ -50,8 +52,13 @@ def _variant_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
         "status": [result.status for result in results],
         **{name: _values(values, hole=hole) for name, values in columns.items()},
         "num_parameters": run.num_parameters,
-        "reference": original and {"test_accuracy": original["test_accuracy"]},
     }
+
+
+def _original(params: Params, key: str) -> dict[str, Any]:
+    """The original report's accuracy, under ``reference``; None where it has none."""
+    original = original_result(key) if is_cifar10(params) else None
+    return {"reference": original and {"test_accuracy": original["test_accuracy"]}}
 
 
 def experiment_metrics(run: Run, scores: list[Score]) -> dict[str, Any]:
@@ -73,8 +80,8 @@ def _values(numbers: Iterable[float | None], *, hole: bool = False) -> dict[str,
 def write_predictions(path: Path, labels: np.ndarray, scores: Iterable[Score]) -> None:
     """Writes ``predictions.csv.gz``: a row per test image in the official order.
 
-    Columns: ``image`` (its number), ``label``, then ``<key>/seed=<n>`` for every net: classes in
-    [0, 10).
+    Columns: ``image`` (its number), ``label``, then ``<key>/seed=<n>`` for every net: classes from
+    0 on.
     """
     columns = {"image": np.arange(len(labels)), "label": labels}
     columns |= {f"{score.key}/seed={score.seed}": score.predictions for score in scores}

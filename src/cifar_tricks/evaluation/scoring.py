@@ -25,7 +25,7 @@ from cifar_tricks.evaluation.score import Score, calibrate, from_answers
 from cifar_tricks.evaluation.test_images import read_test_images
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants, trainable_variants
-from cifar_tricks.runs.checks import check_run
+from cifar_tricks.runs.checks import check_dataset, check_run
 from cifar_tricks.runs.folders import (
     WEIGHTS,
     read_answers,
@@ -53,10 +53,12 @@ def score_variants(params: Params, keys: Sequence[str]) -> tuple[dict[str, Run],
         The runs by key, and the scores in the order of keys and seeds.
 
     Raises:
-        UserError: no keys, or a run is missing, damaged, or was trained from other parameters.
+        UserError: no keys, other images than the scale's, or a run is missing, damaged, or was
+            trained from other parameters.
     """
     if not keys:
         raise UserError(f"runs/{params.scale} holds no trained net: dvc repro trains them")
+    check_dataset(params)
     known = planned_variants(params)
     runs = {key: _matching_run(params, known[key]) for key in keys}
     device = _prepared_device(params)
@@ -102,7 +104,13 @@ def _recorded(variant: Variant, run: Run, seed: int, *, labels: np.ndarray) -> S
     """The score of a seed that was trained elsewhere."""
     answers = read_answers(run, seed)
     try:
-        return from_answers(answers, key=run.key, seed=seed, labels=labels)
+        return from_answers(
+            answers,
+            key=run.key,
+            seed=seed,
+            labels=labels,
+            num_classes=variant.recipe.net.num_classes,
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         path = record_file(run.scale, run.key, seed)
         raise UserError(
@@ -144,6 +152,7 @@ def score_seed(variant: Variant, run: Run, seed: int, folder: Path, *, test: Ima
         loss=finite(loss),
         calibration=calibrate(probabilities, test.labels.cpu().numpy()),
         predictions=_classes(logits),
+        num_classes=logits.shape[1],
         **_augmented(variant, ask, test),
     )
 
@@ -159,5 +168,5 @@ def _augmented(variant: Variant, ask: Callable[..., Tensor], test: Images) -> di
 
 
 def _classes(logits: Tensor) -> np.ndarray:
-    classes: np.ndarray = logits.argmax(1).to(torch.uint8).cpu().numpy()
+    classes: np.ndarray = logits.argmax(1).cpu().numpy().astype(np.uint16)
     return classes

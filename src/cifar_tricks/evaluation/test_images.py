@@ -11,7 +11,7 @@ from cifar_tricks.base.arrays import Arrays, read_arrays, write_arrays
 from cifar_tricks.evaluation.score import Score
 from cifar_tricks.training.images import Images
 
-TEST_FILE = "data/cifar10/test.safetensors"
+TEST_FILE = "data/dataset/test.safetensors"
 
 
 def read_test_images(count: int, device: torch.device) -> Images:
@@ -35,7 +35,7 @@ def write_examples(path: Path, score: Score, *, count: int = 4) -> None:
     """Writes the first test images that a net got right and wrong, to show what it looked at.
 
     Args:
-        path: of a safetensors file with ``images`` uint8 (N, 3, 32, 32), ``labels``, ``predicted``
+        path: of a safetensors file with ``images`` uint8 (N, 3, H, W), ``labels``, ``predicted``
             and ``index`` int64 (N,), the place in the test file; the right ones first.
         score: of the net.
         count: how many right and how many wrong images, where there are so many.

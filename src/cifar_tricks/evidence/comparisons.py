@@ -3,17 +3,20 @@ the README's table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from cifar_tricks.base.notation import POINTS
+from cifar_tricks.base.wording import in_latex
 from cifar_tricks.evidence.cells import comparison_cells
 from cifar_tricks.evidence.effects import Effect, Family
 from cifar_tricks.evidence.statistics import summarise
 from cifar_tricks.evidence.study_results import StudyResults
+from cifar_tricks.parameters.protocol import dataset, is_cifar10
+from cifar_tricks.parameters.schema import Params
 
 COLUMNS = (
     "key",
@@ -90,33 +93,40 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def to_latex(table: pd.DataFrame, models: Sequence[str]) -> str:
+def to_latex(table: pd.DataFrame, params: Params) -> str:
     """The comparisons of the tricks as a LaTeX table, for booktabs: in points of a percent."""
+    of_cifar10 = is_cifar10(params)
     shown = table[table["group"] == "tricks"]
     rows = {}
-    for row in [r for model in models for r in shown[shown["model"] == model].to_dict("records")]:
+    by_model = [shown[shown["model"] == model].to_dict("records") for model in params.models]
+    for row in [row for rows in by_model for row in rows]:
         cells = comparison_cells(row, POINTS)
         rows[row["model"], row["trick"]] = {
-            "accuracy": _math(cells.accuracy),
+            "accuracy": _math(cells.accuracy) or cells.flaw * (not of_cifar10),
             "difference": _math(cells.difference),
             "95\\% interval": _math(cells.interval),
             "$p$ (Holm)": cells.p.replace("<", "$<$"),
-            "original": _math(cells.original_difference),
-            "verdict": cells.verdict or cells.flaw,
         }
+        if of_cifar10:
+            rows[row["model"], row["trick"]] |= {
+                "original": _math(cells.original_difference),
+                "verdict": cells.verdict or cells.flaw,
+            }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples([*rows], names=["net", "trick"])
     pairs = sorted({int(n) for n in shown["n"] if n})
     seeds = " to ".join(dict.fromkeys(str(n) for n in (*pairs[:1], *pairs[-1:]))) or "0"
     styler = frame.style.format_index(escape="latex").format(escape=None)
+    title = in_latex(dataset(params).title)
+    theirs = ", and the original report's single runs" if of_cifar10 else ""
     text: str = styler.to_latex(
         hrules=True,
         clines="skip-last;data",
-        column_format="llrrrrrl",
+        column_format="llrrrrrl" if of_cifar10 else "llrrrr",
         caption=(
-            "Test accuracy on CIFAR-10 in percent, and its difference from the baseline of the "
+            f"Test accuracy on {title} in percent, and its difference from the baseline of the "
             f"same net in points: means over n = {seeds} paired "
-            f"{'seed' if seeds == '1' else 'seeds'}, and the original report's single runs."
+            f"{'seed' if seeds == '1' else 'seeds'}{theirs}."
         ),
         label="tab:tricks",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,8 +24,11 @@ from cifar_tricks.evidence.sampling import (
     optimism,
     score_images,
 )
-from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
-from cifar_tricks.training.recipe import CLASS_NAMES
+from cifar_tricks.evidence.study_results import Result, StudyResults
+from cifar_tricks.parameters.protocol import is_cifar10
+
+# More would be legible neither as a table nor as a chart.
+MOST_CLASSES = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,12 +86,20 @@ class Evidence:
         keys = ["reference-baseline", *(f"{model}-baseline" for model in study.params.models)]
         keys += [study.best.key] if study.best else []
         keys += [result.key for result in study.group("transfer")]
-        return {key: score_images(self.predictions, study.results[key]) for key in keys}
+        known = self._duplicates
+        return {
+            key: score_images(self.predictions, study.results[key], duplicates=known)
+            for key in keys
+        }
+
+    @property
+    def _duplicates(self) -> tuple[int, ...]:
+        return near_duplicates() if is_cifar10(self.study.params) else ()
 
     @cached_property
     def near_duplicates(self) -> int:
         """How many test images have a near-duplicate among the training images."""
-        return int(self.predictions.index.isin(near_duplicates()).sum())
+        return int(self.predictions.index.isin(self._duplicates).sum())
 
     @cached_property
     def predicted_best(self) -> Result | None:
@@ -100,7 +111,7 @@ class Evidence:
     def confusion(self) -> np.ndarray:
         """Shares of each actual class (rows) by predicted class, of the best net, all its seeds
         together; zero without predictions."""
-        counts = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)))
+        counts = np.zeros(2 * (len(self.study.dataset.class_names),))
         if best := self.predicted_best:
             pairs = predicted_classes(self.predictions, best)
             np.add.at(counts, (pairs["actual"].to_numpy(), pairs["predicted"].to_numpy()), 1)
@@ -111,7 +122,25 @@ class Evidence:
     def classes(self) -> Mapping[str, Mapping[str, float]]:
         """Accuracy per class of the best net's baseline and of that net, by variant and class."""
         compared = self.study.best_and_baseline
-        return {result.key: class_accuracies(self.predictions, result) for result in compared}
+        names = self.study.dataset.class_names
+        shown = [names[label] for label in self.shown_classes]
+        whole = {r.key: class_accuracies(self.predictions, r, names) for r in compared}
+        return {
+            key: {name: shares[name] for name in shown if name in shares}
+            for key, shares in whole.items()
+        }
+
+    @cached_property
+    def shown_classes(self) -> Sequence[int]:
+        """Labels of the classes that tables and charts show: of many those that the best net
+        recognises least."""
+        total = len(self.study.dataset.class_names)
+        if total <= MOST_CLASSES:
+            return range(total)
+        # Classes without test images come last.
+        present = self.confusion.any(1)
+        order = np.lexsort((np.diag(self.confusion), ~present))
+        return sorted(order[:MOST_CLASSES].tolist())
 
     @cached_property
     def flawed(self) -> list[Result]:
@@ -129,15 +158,16 @@ class Evidence:
     def rungs(self) -> dict[str, Result]:
         """From no trick to today's, by title, of what params.yaml plans."""
         ablation, results = self.study.params.ablation, self.study.results
-        keys = {"no trick": "reference-baseline", "the original's best recipe": ORIGINAL_BEST}
+        best = "the original's best recipe" if self.study.goal else "a recipe of the single tricks"
+        keys = {"no trick": "reference-baseline", best: ORIGINAL_BEST}
         keys |= {"today's tricks": f"improve-{ablation.recipe}"} if ablation else {}
         return {title: results[key] for title, key in keys.items() if key in results}
 
     @cached_property
     def reached(self) -> list[Result]:
         """The steps of ``improve`` that reach the goal."""
-        steps = self.study.group("improve")
-        return [step for step in steps if (step.mean("test_accuracy") or 0) >= GOAL]
+        steps, goal = self.study.group("improve"), self.study.goal
+        return [step for step in steps if goal and (step.mean("test_accuracy") or 0) >= goal]
 
     @cached_property
     def climbed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,25 @@ import pandas as pd
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.evidence.study_results import Result
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
+def read_predictions(path: Path, num_classes: int) -> pd.DataFrame:
     """Reads what the stage ``evaluate`` wrote.
 
+    Args:
+        path: the file.
+        num_classes: of the data set.
+
     Returns:
-        A row per test image in the official order: ``label`` and ``<key>/seed=<n>``, classes in
-        [0, 10).
+        A row per test image in the official order: ``label`` and ``<key>/seed=<n>``, classes from 0
+        on.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     try:
         frame = pd.read_csv(path, index_col="image")
-        assert "label" in frame and frame.min().min() >= 0 and frame.max().max() < len(CLASS_NAMES)
+        assert "label" in frame and frame.min().min() >= 0 and frame.max().max() < num_classes
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: dvc repro evaluate writes it") from error
     except (ValueError, TypeError, OSError, EOFError, zlib.error, AssertionError) as error:
@@ -37,7 +41,7 @@ def predicted_classes(predictions: pd.DataFrame, result: Result) -> pd.DataFrame
     """The predictions of all seeds below each other.
 
     Returns:
-        Columns actual and predicted (classes in [0, 10)), one row per seed and test image; empty
+        Columns actual and predicted (classes), one row per seed and test image; empty
         where the variant has a flaw or was not predicted.
     """
     columns = [f"{result.key}/seed={seed}" for seed in result.seeds]
@@ -50,8 +54,15 @@ def predicted_classes(predictions: pd.DataFrame, result: Result) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def class_accuracies(predictions: pd.DataFrame, result: Result) -> dict[str, float]:
+def class_accuracies(
+    predictions: pd.DataFrame, result: Result, names: Sequence[str]
+) -> dict[str, float]:
     """Share of each class's test images that were recognised, mean over seeds.
+
+    Args:
+        predictions: of :func:`read_predictions`.
+        result: of the variant.
+        names: of the classes.
 
     Returns:
         By class name, in the order of the labels; empty where there are no predictions, and
@@ -59,7 +70,7 @@ def class_accuracies(predictions: pd.DataFrame, result: Result) -> dict[str, flo
     """
     pairs = predicted_classes(predictions, result)
     right = (pairs["actual"] == pairs["predicted"]).groupby(pairs["actual"]).mean()
-    return {CLASS_NAMES[int(label)]: float(share) for label, share in right.items()}
+    return {names[int(label)]: float(share) for label, share in right.items()}
 
 
 def right_answers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,20 +43,29 @@ class SampledAccuracy:
 
 @cache
 def near_duplicates() -> tuple[int, ...]:
-    """Test images, counted from 0, of which the training images hold a near-duplicate.
+    """CIFAR-10's test images, counted from 0, of which the training images hold a near-duplicate.
 
     Source: Barz & Denzler (2020), Do we train on test data? Purging CIFAR of near-duplicates.
     """
     return tuple(json.loads(NEAR_DUPLICATES.read_bytes())["test_images"])
 
 
-def score_images(predictions: pd.DataFrame, result: Result) -> SampledAccuracy | None:
-    """The variant's test accuracy with its sampling noise; None where it has a flaw."""
+def score_images(
+    predictions: pd.DataFrame, result: Result, *, duplicates: Sequence[int]
+) -> SampledAccuracy | None:
+    """The variant's test accuracy with its sampling noise; None where it has a flaw.
+
+    Args:
+        predictions: of the test images.
+        result: the variant.
+        duplicates: the test images that have near-duplicates among the training images, as far as
+            they are known.
+    """
     right = right_answers(predictions, result)
     if not right.size:
         return None
     accuracy, total = float(right.mean()), len(predictions)
-    kept = ~predictions.index.isin(near_duplicates())
+    kept = ~predictions.index.isin(duplicates)
     return SampledAccuracy(
         result=result,
         accuracy=accuracy,

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.datasets.dataset import Dataset
 from cifar_tricks.evaluation.original import original_claim, original_result
-from cifar_tricks.parameters.protocol import follows_original
+from cifar_tricks.parameters.protocol import dataset, follows_original, is_cifar10
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, planned_variants
 from cifar_tricks.runs.checks import check_complete, check_data, check_run
@@ -24,12 +25,10 @@ from cifar_tricks.runs.folders import read_run, run_folder
 from cifar_tricks.runs.run import Run
 from cifar_tricks.training.backbones import check_choice
 
-MISSING, DIVERGED = "missing", "diverged"
+MISSING, DIVERGED = HOLES = "missing", "diverged"
 GOAL = 0.80  # test accuracy that the original's task 3e asks for
 IN_VIEWS = "augmented_test_accuracy"  # only of recipes that score with several views of an image
-OF_SPLITS = [
-    f"{split}_{name}" for split in ("test", "validation", "train") for name in ("accuracy", "loss")
-]
+OF_SPLITS = [f"{s}_{n}" for s in ("test", "validation", "train") for n in ("accuracy", "loss")]
 SCORES = (*OF_SPLITS, "ece", IN_VIEWS)
 
 
@@ -100,6 +99,16 @@ class StudyResults:
     params: Params
     results: dict[str, Result]
 
+    @property
+    def dataset(self) -> Dataset:
+        """What the nets were trained on."""
+        return dataset(self.params)
+
+    @property
+    def goal(self) -> float | None:
+        """Test accuracy that ``improve`` aims at; None on other data than the original's."""
+        return GOAL if is_cifar10(self.params) else None
+
     def group(self, name: str) -> list[Result]:
         """The results of a group: reference, tricks, improve, combine or transfer."""
         return [result for result in self.results.values() if result.variant.group == name]
@@ -129,9 +138,7 @@ class StudyResults:
         if result.variant.backbone:
             return None
         pair = (result, self.baseline(result))
-        if any(seed not in one.seeds for one in pair):
-            return None
-        if any(one.status(seed) in (MISSING, DIVERGED) for one in pair):
+        if any(seed not in one.seeds or one.status(seed) in HOLES for one in pair):
             return None
         ours, base = (one.scores["test_accuracy"][seed] for one in pair)
         return None if ours is None or base is None else ours - base
@@ -206,12 +213,7 @@ def _read_result(params: Params, variant: Variant, measured: dict[str, Any]) -> 
         for name in (SCORES if measured else ())
     }
     seeds = tuple(seed for seed in params.seeds if run is None or seed in run.seeds)
-    beside = follows_original(params)
-    return Result(
-        variant=variant,
-        seeds=seeds,
-        run=run,
-        scores=scores,
-        original=(original_result(variant.key) if beside else None) or {},
-        said=original_claim(variant.key) if beside else None,
-    )
+    found, key = Result(variant=variant, seeds=seeds, run=run, scores=scores), variant.key
+    if not follows_original(params):
+        return found
+    return replace(found, original=original_result(key) or {}, said=original_claim(key))

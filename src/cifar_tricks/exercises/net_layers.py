@@ -12,7 +12,7 @@ from typing import Any
 from cifar_tricks.training import arithmetic
 from cifar_tricks.training.arithmetic import ReceptiveField, output_size
 from cifar_tricks.training.call import Call
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NUM_CLASSES, NetSpec
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, NetSpec
 
 BATCH_NORMS = ("torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d")
 
@@ -40,7 +40,7 @@ class Layer:
 
 
 def net_layers(spec: NetSpec) -> list[Layer]:
-    """The layers of a net for one 3 x 32 x 32 image, the first one first.
+    """The layers of a net for one image, the first one first.
 
     Activations and dropout change no shape and, as a rule, have no parameters: they are left out.
 
@@ -48,7 +48,7 @@ def net_layers(spec: NetSpec) -> list[Layer]:
         ValueError: the feature map shrinks to nothing.
     """
     layers: list[Layer] = []
-    field, size, channels = ReceptiveField(), IMAGE_SIZE, IMAGE_CHANNELS
+    field, size, channels = ReceptiveField(), spec.image_size, IMAGE_CHANNELS
     if spec.stem is not None:
         layers = _stem(spec, spec.stem)
         field, size = field.behind(kernel_size=spec.stem), layers[0].output[-1]
@@ -76,7 +76,7 @@ def describe_net(spec: NetSpec) -> dict[str, Any]:
 
 def _stem(spec: NetSpec, kernel: int) -> list[Layer]:
     """The convolution in front of the blocks, of which only the biases are trained."""
-    size = output_size(IMAGE_SIZE, kernel_size=kernel)
+    size = output_size(spec.image_size, kernel_size=kernel)
     convolution = Layer(
         kind="convolution",
         name=f"convolution 0: {kernel} x {kernel}, stride 1, padding 0, frozen",
@@ -130,7 +130,7 @@ def _block(
 
 
 def _fully_connected(spec: NetSpec, inputs: int, seen: int) -> Iterator[Layer]:
-    for number, outputs in enumerate((*spec.hidden, NUM_CLASSES), start=1):
+    for number, outputs in enumerate((*spec.hidden, spec.num_classes), start=1):
         linear = Layer(
             kind="linear",
             name=f"fully connected {number}",

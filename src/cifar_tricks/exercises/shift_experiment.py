@@ -115,7 +115,7 @@ def measure_shifts(scale: str) -> dict[str, Any] | None:
 
 
 def _unseen_images(run: Run, seed: int) -> Tensor:
-    """Images of the training file that were set aside for validation, normalised: (N, 3, 32, 32)
+    """Images of the training file that were set aside for validation, normalised: (N, 3, H, W)
     float32. The test images are none of them."""
     file = read_arrays(TRAIN_FILE)
     train, validation = run.recipe["train_images"], run.recipe["validation_images"]

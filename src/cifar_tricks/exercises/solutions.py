@@ -12,11 +12,12 @@ from typing import Any
 from cifar_tricks.exercises.by_hand import Matrix, convolve, flip, in_columns, show_sum
 from cifar_tricks.exercises.net_layers import Layer, net_layers
 from cifar_tricks.training.arithmetic import kernel_sizes, output_size, same_padding
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NetSpec
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, NetSpec
 
 # In reports/<scale>. Here, since who reads them has no need of PyTorch.
 FILE = "exercises.json"
 FIGURE = "exercises/shift.png"
+EXAMPLE_SIZE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def solve_padding(given: Mapping[str, Any], original: int) -> Exercise:
     """(c) The padding that keeps the size."""
     kernel, filters = given["kernel_size"], given["filters"]
     padding = same_padding(kernel)
-    check = _show_size(IMAGE_SIZE, kernel, 1, padding)
+    check = _show_size(EXAMPLE_SIZE, kernel, 1, padding)
     return Exercise(
         letter="c",
         question=f"Which padding lets {filters} filters of {kernel} x {kernel} at stride 1 keep "

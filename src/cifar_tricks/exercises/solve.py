@@ -26,16 +26,18 @@ from cifar_tricks.exercises.solutions import (
     solve_pooling,
     solve_second_convolution,
 )
+from cifar_tricks.parameters.protocol import dataset, is_cifar10
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
 from cifar_tricks.runs.folders import read_run, seeds_with_weights
-from cifar_tricks.training.recipe import IMAGE_SIZE, NetSpec
+from cifar_tricks.training.recipe import NetSpec
 
 ORIGINAL_FILE = Path(__file__).with_name("original_exercises.json")
 
 
 def solve_all(params: Params, folder: Path) -> dict[str, Any]:
-    """Everything that the report's section shows, as JSON values.
+    """Everything that the report's section shows, as JSON values; on other data than the
+    original's only the nets.
 
     Args:
         params: the checked parameters; the experiment of (b) takes a net trained at their scale.
@@ -45,14 +47,17 @@ def solve_all(params: Params, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: a file that the experiment reads is missing or damaged.
     """
-    shift = measure_shifts(params.scale) or known_shifts(params.scale, folder / FILE)
+    shift = None
+    if of_original := is_cifar10(params):
+        shift = measure_shifts(params.scale) or known_shifts(params.scale, folder / FILE)
+    solved = solve(original_exercises(), shift) if of_original else []
     known = variants(params)
     keys = ["reference-baseline", *(f"{model}-baseline" for model in params.models), ORIGINAL_BEST]
     specs = {key: known[key].recipe.net for key in keys if key in known}
     return {
-        "exercises": [asdict(exercise) for exercise in solve(original_exercises(), shift)],
+        "exercises": [asdict(exercise) for exercise in solved],
         "shift": shift,
-        "image_size": IMAGE_SIZE,
+        "image_size": dataset(params).image_size,
         "nets": {
             key: describe_net(spec) for key, spec in specs.items() if isinstance(spec, NetSpec)
         },

@@ -27,7 +27,6 @@ from cifar_tricks.figures.views import Examples, NetView
 from cifar_tricks.parameters.schema import ShownLayers
 from cifar_tricks.training.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
 from cifar_tricks.training.normalisation import Normalisation
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 # In pixel values 0 to 255, like that of our own nets.
 IMAGENET = Normalisation(
@@ -71,16 +70,16 @@ def view_example(
         examples: the test images.
         place: which of them.
     """
-    layers = _own_layers(net)
-    label, number = CLASS_NAMES[examples.labels[place]], examples.index[place]
-    description = f"CIFAR-10 test image {number} ({label})"
-    pixels = examples.pixels(place)
-    return _view(net, normalisation, layers, pixels, CLASS_NAMES, net=key, image=description)
+    names, pixels = examples.class_names, examples.pixels(place)
+    layers = _own_layers(net, len(pixels))
+    label, number = names[examples.labels[place]], examples.index[place]
+    description = f"{examples.title} test image {number} ({label})"
+    return _view(net, normalisation, layers, pixels, names, net=key, image=description)
 
 
-def _own_layers(net: nn.Module) -> ShownLayers:
+def _own_layers(net: nn.Module, size: int) -> ShownLayers:
     """First and last convolution of a net of the study."""
-    names = convolutions(net)
+    names = convolutions(net, size)
     first, last = map(net.get_submodule, (names[0], names[-1]))
     assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)
     return ShownLayers(

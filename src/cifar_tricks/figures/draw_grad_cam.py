@@ -12,7 +12,6 @@ from matplotlib.gridspec import GridSpec, SubplotSpec
 from cifar_tricks.figures.style import DARK, INK, set_title
 from cifar_tricks.figures.tiles import shape, show_tile
 from cifar_tricks.figures.views import Attribution
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 # So many examples of either kind, side by side.
 COLUMNS = 4
@@ -66,7 +65,9 @@ def _draw_example(
     first: bool,
 ) -> None:
     examples = attribution.examples
-    label, predicted = (CLASS_NAMES[c[place]] for c in (examples.labels, examples.predicted))
+    label, predicted = (
+        examples.class_names[c[place]] for c in (examples.labels, examples.predicted)
+    )
     pixels = examples.pixels(place)
     tiles = [
         (pixels, f"{label} ({examples.index[place]})"),

@@ -17,12 +17,11 @@ from cifar_tricks.figures.layers import convolutions, module_outputs
 from cifar_tricks.figures.views import Attribution, Examples
 from cifar_tricks.training.nets import ConvNet
 from cifar_tricks.training.normalisation import Normalisation
-from cifar_tricks.training.recipe import IMAGE_SIZE
 
 Half = Callable[[Tensor], Tensor]
 
 
-def split_net(net: nn.Module) -> tuple[Half, Half]:
+def split_net(net: nn.Module, size: int) -> tuple[Half, Half]:
     """The net in two halves: images to the last feature maps, and these to logits.
 
     The cut lies behind the last block's activation and before its pooling, where the maps are
@@ -30,9 +29,13 @@ def split_net(net: nn.Module) -> tuple[Half, Half]:
     same logits; a pooling that is meant to come before the norm stays there. Of an imported net the
     cut lies behind its last convolution, and the second half goes with the images that the first
     was given.
+
+    Args:
+        net: in evaluation mode.
+        size: height and width of its images, in pixels.
     """
     if not isinstance(net, ConvNet):
-        return _split_behind(net, convolutions(net)[-1])
+        return _split_behind(net, convolutions(net, size)[-1])
     stem = [] if net.stem is None else [net.stem]
     *before, last = net.blocks
     parts = dict(last.named_children())
@@ -100,17 +103,18 @@ def attribute(
     """
     images = normalisation.to(torch.device("cpu"))(torch.from_numpy(examples.images))
     predicted, labels = (torch.from_numpy(c) for c in (examples.predicted, examples.labels))
-    features, head = split_net(net)
+    features, head = split_net(net, images.shape[-1])
     with torch.no_grad():
         answers = net(images).softmax(1).gather(1, predicted[:, None])[:, 0]
-        size = features(images[:1]).shape[-1]
+        map_size = features(images[:1]).shape[-1]
     predicted_maps, label_maps = (
-        _enlarge(grad_cam(features, head, images, classes)) for classes in (predicted, labels)
+        _enlarge(grad_cam(features, head, images, classes), images.shape[-1])
+        for classes in (predicted, labels)
     )
     return Attribution(
         net=key,
-        layer=_layer(net),
-        map_size=size,
+        layer=_layer(net, images.shape[-1]),
+        map_size=map_size,
         examples=examples,
         for_predicted=predicted_maps,
         for_label=label_maps,
@@ -118,14 +122,13 @@ def attribute(
     )
 
 
-def _layer(net: nn.Module) -> str:
+def _layer(net: nn.Module, size: int) -> str:
     if isinstance(net, ConvNet):
         return f"activations of blocks.{len(net.blocks) - 1} before pooling"
-    return f"outputs of {convolutions(net)[-1]}"
+    return f"outputs of {convolutions(net, size)[-1]}"
 
 
-def _enlarge(maps: Tensor) -> np.ndarray:
-    """(N, h, w) to (N, 32, 32)."""
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    enlarged: np.ndarray = F.interpolate(maps[:, None], size, mode="bilinear")[:, 0].numpy()
+def _enlarge(maps: Tensor, size: int) -> np.ndarray:
+    """(N, h, w) to (N, size, size)."""
+    enlarged: np.ndarray = F.interpolate(maps[:, None], (size, size), mode="bilinear")[:, 0].numpy()
     return enlarged

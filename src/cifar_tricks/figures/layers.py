@@ -15,7 +15,6 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.parameters.schema import ShownLayers
-from cifar_tricks.training.recipe import IMAGE_SIZE
 
 # Height and width in pixels of what ImageNet nets take.
 PHOTO_SIZE = 224
@@ -69,15 +68,16 @@ def module_outputs(net: nn.Module, images: Tensor, modules: Iterable[str]) -> di
     return outputs
 
 
-def convolutions(net: nn.Module) -> list[str]:
+def convolutions(net: nn.Module, size: int) -> list[str]:
     """Names of the convolutions that any net runs, in this order; none where the first of them sees
     no colour image.
 
     Args:
-        net: in evaluation mode, of images (B, 3, 32, 32).
+        net: in evaluation mode.
+        size: height and width of its images, in pixels.
     """
     named = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    images = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    images = torch.zeros(1, 3, size, size)
     run = list(module_outputs(net, images, named))
     return run if run and _sees_images(net.get_submodule(run[0])) else []
 

@@ -21,6 +21,7 @@ from cifar_tricks.figures.grad_cam import attribute
 from cifar_tricks.figures.layers import convolutions
 from cifar_tricks.figures.style import save_figure
 from cifar_tricks.figures.views import Examples, Views
+from cifar_tricks.parameters.protocol import is_cifar10
 from cifar_tricks.parameters.schema import Params, ShownLayers
 from cifar_tricks.runs.folders import WEIGHTS, seed_folder, seeds_with_weights
 from cifar_tricks.training.backbones import BACKBONES, used_backbone, weights_file
@@ -52,10 +53,12 @@ def write_pictures(study: StudyResults, folder: Path) -> None:
     runs = {key: result.run for key, result in shown.items() if result.run}
     seeds = {key: here[0] for key, run in runs.items() if (here := seeds_with_weights(run))}
     nets = {key: _own_net(shown[key], seed) for key, seed in seeds.items()}
-    for key in [key for key, (net, _) in nets.items() if not convolutions(net)]:
+    size = study.dataset.image_size
+    for key in [key for key, (net, _) in nets.items() if not convolutions(net, size)]:
         print(f"{key}: no picture, since no convolution of its net sees the image", flush=True)
         del nets[key], seeds[key]
-    examples = Examples.from_arrays(read_arrays(folder / "examples.safetensors").arrays)
+    arrays = read_arrays(folder / "examples.safetensors").arrays
+    examples = Examples.from_arrays(arrays, study.dataset)
     views = make_views(_imagenet(study.params), nets, examples, best.key if best else None)
     for name, picture in plan_pictures(views).items():
         # Photos in all their colours.
@@ -95,7 +98,9 @@ def _imagenet(params: Params) -> ImageNetView | None:
         backbone=backbone,
         layers=params.visualize.layers[backbone],
         photo=photo,
-        description=describe_photo() if photo == PHOTO_FILE else photo.name,
+        description=describe_photo(of_original=is_cifar10(params))
+        if photo == PHOTO_FILE
+        else photo.name,
     )
 
 

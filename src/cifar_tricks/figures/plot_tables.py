@@ -10,7 +10,6 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.predictions import predicted_classes
 from cifar_tricks.evidence.study_results import Result, StudyResults
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 SPLITS, VALUES = ("train", "validation"), ("loss", "accuracy")
 
@@ -29,7 +28,7 @@ def write_plot_tables(study: StudyResults, predictions: pd.DataFrame, folder: Pa
     _write(_validation(study), folder / "validation.csv")
     _write(_curves(study.best), folder / "curves_best.csv")
     _write(_test_accuracies(study), folder / "test_accuracy.csv")
-    _write(_confusion(study.best, predictions), folder / "confusion.csv")
+    _write(_confusion(study, predictions), folder / "confusion.csv")
 
 
 def write_curves(result: Result, path: Path) -> None:
@@ -69,12 +68,12 @@ def _test_accuracies(study: StudyResults) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "model", "trick", "test_accuracy"])
 
 
-def _confusion(best: Result | None, predictions: pd.DataFrame) -> pd.DataFrame:
-    if best is None:
+def _confusion(study: StudyResults, predictions: pd.DataFrame) -> pd.DataFrame:
+    if (best := study.best) is None:
         return pd.DataFrame(columns=["actual", "predicted"])
     # Of the first seed: DVC's template counts rows, and its counts should add up to the images.
     pairs = predicted_classes(predictions, best)[: len(predictions)]
-    return pairs.map(lambda label: CLASS_NAMES[int(label)])
+    return pairs.map(lambda label: study.dataset.class_names[int(label)])
 
 
 def _concat(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from cifar_tricks.datasets.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,27 +51,32 @@ class Examples:
     """Test images and what a net took them for.
 
     Args:
-        images: uint8 (N, 3, 32, 32).
-        labels: int64 (N,), in [0, 10).
-        predicted: int64 (N,), in [0, 10).
+        images: uint8 (N, 3, H, W).
+        labels: int64 (N,).
+        predicted: int64 (N,).
         index: int64 (N,), place in the test file.
+        title: what texts call the data set.
+        class_names: in the order of the labels.
     """
 
     images: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
     index: np.ndarray
+    title: str
+    class_names: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Examples:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], dataset: Dataset) -> Examples:
         """From ``examples.safetensors``, which ``evaluate`` writes."""
-        return cls(**{name: arrays[name] for name in ("images", "labels", "predicted", "index")})
+        found = {name: arrays[name] for name in ("images", "labels", "predicted", "index")}
+        return cls(**found, title=dataset.title, class_names=dataset.class_names)
 
     def pixels(self, place: int) -> np.ndarray:
-        """One image, uint8 (32, 32, 3)."""
+        """One image, uint8 (H, W, 3)."""
         return np.ascontiguousarray(self.images[place].transpose(1, 2, 0))
 
 
@@ -82,7 +89,7 @@ class Attribution:
         layer: the feature maps that are weighted, in words.
         map_size: their height and width, in pixels.
         examples: the images.
-        for_predicted: Grad-CAM of the predicted class, in [0, 1], enlarged: (N, 32, 32).
+        for_predicted: Grad-CAM of the predicted class, in [0, 1], enlarged: (N, H, W).
         for_label: the same of the true class.
         probability: of the predicted class, (N,), in [0, 1].
     """

@@ -22,13 +22,10 @@ from cifar_tricks.charts.vega_lite import GROUP_COLOURS, Spec, class_chart, tric
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.ingredients.read import Ingredients
-from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
+from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.figures.chart_files import Chart, Key, write_chart
 from cifar_tricks.parameters.protocol import follows_original
-from cifar_tricks.training.recipe import NUM_CLASSES
 
-# A loss above twice that of guessing is off the chart: it would flatten everything else.
-LOSS_LIMIT = 2 * math.log(NUM_CLASSES)
 CURVES_HEIGHT = 220
 LABELS = {"loss": "loss (cross-entropy, nats)", "accuracy": "accuracy"}
 NO_MARK: Spec = {"mark": {"type": "text", "text": "no curves"}, "encoding": {"y": {"value": 20}}}
@@ -74,8 +71,10 @@ def plan_figures(evidence: Evidence) -> dict[str, Callable[[], Chart]]:
     if found := evidence.ingredients:
         plan["ingredients"] = partial(ingredients_figure, found)
     if (ladder := ladder_chart(evidence)) is not None:
-        keys = (*_interval_keys(study), Key(label=f"goal {GOAL:.2f}", shape="stroke"))
-        keys += (Key(label="reaches it", colour="var(--better)"),)
+        keys = _interval_keys(study)
+        if study.goal:
+            keys += (Key(label=f"goal {study.goal:.2f}", shape="stroke"),)
+            keys += (Key(label="reaches it", colour="var(--better)"),)
         chart = Chart(title="Improving step by step", rows=[[ladder]], keys=[keys])
         plan["improve"] = lambda: chart
     if (best := evidence.predicted_best) is not None:
@@ -98,7 +97,7 @@ def curves_figure(study: StudyResults, result: Result) -> Chart:
     keys = [Key(label=f"{name}{many}", shape="stroke", colour=colours[name]) for name in colours]
     return Chart(
         title=f"{result.key}{': ' + result.flaw if result.flaw else ''}",
-        rows=[_panels(points, kept, colours, x_title="epoch") if points else [NO_CURVES]],
+        rows=[_panels(study, points, kept, colours, x_title="epoch") if points else [NO_CURVES]],
         keys=[[*keys, *([SEEDS] if many else []), KEPT]] if points else [],
     )
 
@@ -119,7 +118,7 @@ def augmentation_figure(study: StudyResults) -> Chart:
         points = [point for one in of_net for point in curve_points(*one)]
         points = [point for point in points if point["split"] == "validation"]
         kept = [point for one in of_net for point in kept_points(*one)]
-        panels = _panels(points, kept, colours, x_title="training steps")
+        panels = _panels(study, points, kept, colours, x_title="training steps")
         rows.append([panel | {"title": f"{model}: validation"} for panel in panels])
     many = study.most_seeds > 1
     mean = ", mean" if many else ""
@@ -193,14 +192,16 @@ def _group_colour(result: Result) -> str:
 
 
 def _panels(
-    points: list[Spec], kept: list[Spec], colours: dict[str, str], *, x_title: str
+    study: StudyResults, points: list[Spec], kept: list[Spec], colours: dict[str, str], x_title: str
 ) -> list[Spec]:
     """Loss beside accuracy."""
     panels = []
+    # A loss above twice that of guessing is off the chart: it would flatten everything else.
+    highest = 2 * math.log(len(study.dataset.class_names))
     for value, label in LABELS.items():
         ours = [point | {"y": point[value]} for point in points if point[value] is not None]
         high = max((point["y"] for point in ours), default=0.0)
-        limit = LOSS_LIMIT if value == "loss" and high > LOSS_LIMIT else None
+        limit = highest if value == "loss" and high > highest else None
         ends = [point | {"y": y} for point in kept if (y := point[value]) and y <= (limit or high)]
         shared = {"x_title": x_title, "y_title": label, "limit": limit}
         chart = curves_chart(colours, ours, kept=ends, **shared)  # type: ignore[arg-type]

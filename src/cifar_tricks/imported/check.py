@@ -19,7 +19,7 @@ from cifar_tricks.imported.build import import_target, make_bare, operate, seede
 from cifar_tricks.imported.opened import NetworkAsked, read_by
 from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.training.predicting import autocast
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, NUM_CLASSES
+from cifar_tricks.training.recipe import IMAGE_CHANNELS
 
 CPU = torch.device("cpu")
 _known: dict[str, str] = {}
@@ -52,7 +52,7 @@ def _lacking(spec: ImportedSpec, precision: str) -> str:
     if lacks := operate(net, spec, seed=0):
         return f"the net has {' and '.join(lacks)}"
     try:
-        _try(net, precision)
+        _try(net, spec, precision)
     except ValueError as error:
         return f"with the new layers, {error}"
     return ""
@@ -65,7 +65,7 @@ def _check(spec: ImportedSpec, precision: str) -> None:
             raise ValueError(f"{spec.target} is {_name(target)}, not a class or function")
         net = _called(spec, "raises", make_bare, spec, seed=0)
         _check_parameters(spec, net)
-        _try(net, precision)
+        _try(net, spec, precision)
     for path in (*files, *_outside({*sys.modules} - before, spec)):
         raise ValueError(
             f"{spec.target} reads {path}, which neither DVC nor another machine sees: only its own "
@@ -116,17 +116,20 @@ def _check_parameters(spec: ImportedSpec, net: object) -> None:
         raise ValueError(f"{spec.target} has no parameters to train")
 
 
-def _try(net: nn.Module, precision: str) -> None:
+def _try(net: nn.Module, spec: ImportedSpec, precision: str) -> None:
     """Two steps, and an answer between them; raises ValueError where they fail."""
     with seeded(0):
-        _step(net.train(), precision)
+        _step(net.train(), spec, precision)
         with torch.inference_mode():
-            _logits(net.eval(), 3, precision)
-        _step(net.train(), precision)  # what it keeps of an answer is of no use for a gradient
+            _logits(net.eval(), 3, spec, precision)
+        _step(
+            net.train(), spec, precision
+        )  # what it keeps of an answer is of no use for a gradient
 
 
-def _step(net: nn.Module, precision: str) -> None:
-    loss = F.cross_entropy(_logits(net, 2, precision), torch.zeros(2, dtype=torch.long))
+def _step(net: nn.Module, spec: ImportedSpec, precision: str) -> None:
+    logits = _logits(net, 2, spec, precision)
+    loss = F.cross_entropy(logits, torch.zeros(2, dtype=torch.long))
     try:
         loss.backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
@@ -135,15 +138,15 @@ def _step(net: nn.Module, precision: str) -> None:
         raise ValueError("its logits do not depend on its parameters")
 
 
-def _logits(net: nn.Module, count: int, precision: str) -> Tensor:
-    images = torch.randn(count, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
+def _logits(net: nn.Module, count: int, spec: ImportedSpec, precision: str) -> Tensor:
+    images = torch.randn(count, IMAGE_CHANNELS, spec.image_size, spec.image_size)
     shape = tuple(images.shape)
     try:
         with autocast(CPU, precision):
             logits = net(images)
     except (Exception, SystemExit, NetworkAsked) as error:
         raise ValueError(f"for images {shape} it raises {_told(error)}") from error
-    wanted = (count, NUM_CLASSES)
+    wanted = (count, spec.num_classes)
     if not isinstance(logits, Tensor):
         raise ValueError(f"for images {shape} it returns {_name(logits)}, not logits {wanted}")
     if logits.shape != wanted or not logits.is_floating_point():

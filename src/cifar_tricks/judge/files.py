@@ -7,15 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_tricks.base.wording import printable
+from cifar_tricks.base.wording import in_latex, printable
 from cifar_tricks.judge.judgement import Judged, Judgement
 from cifar_tricks.judge.text import Question, count, notation_of, unit
 
 # What a spreadsheet takes for the start of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-LATEX = {ord(char): f"\\{char}" for char in "&%$#_{}"}
-NAMES = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater"}
-LATEX |= {ord(char): f"\\text{name}{{}}" for char, name in NAMES.items()}
 
 
 def to_csv(judgement: Judgement, within: str) -> str:
@@ -90,7 +87,7 @@ def to_latex(judgement: Judgement, question: Question, within: str) -> str:
 
 def _plain(text: str) -> str:
     """The text with what LaTeX would read escaped; at the start of a row it would read these."""
-    escaped = printable(text).translate(LATEX)
+    escaped = in_latex(text)
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
 
 

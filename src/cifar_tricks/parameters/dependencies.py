@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from cifar_tricks.base.files import hash_file
 from cifar_tricks.base.sources import PACKAGE
 from cifar_tricks.parameters.ablation import ablated
 from cifar_tricks.parameters.imported import ImportedSpec
-from cifar_tricks.parameters.protocol import protocol
+from cifar_tricks.parameters.protocol import dataset, protocol
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant, variants
 from cifar_tricks.training.call import as_json
 
 # What the results of the trainings do not depend on, or what the chosen scale stands for.
 NOT_OF_THE_STUDY = {
+    "data",
     "scales",
     "model",
     "trick",
@@ -37,7 +39,8 @@ def study_parameters(params: Params) -> dict[str, Any]:
     return {
         **({"ablation": records} if records else {}),
         **params.model_dump(mode="json", exclude=NOT_OF_THE_STUDY),
-        "size": size.model_dump(mode="json", exclude={"train"}, exclude_none=True),
+        "data": asdict(dataset(params)),
+        "size": size.model_dump(mode="json", exclude={"train", "data"}, exclude_none=True),
         "train": protocol(params).model_dump(mode="json"),
     }
 

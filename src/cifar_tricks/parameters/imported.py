@@ -12,14 +12,14 @@ from pydantic import Field, JsonValue, field_validator
 
 from cifar_tricks.base.mistakes import Section
 from cifar_tricks.base.user_code import code_version
-from cifar_tricks.training.call import Call
+from cifar_tricks.training.call import Call, later
 from cifar_tricks.training.recipe import NetSpec, Recipe
 from cifar_tricks.tricks import Trick
 
 
 class ImportedNet(Section):
-    """An entry of ``models`` that names any class or function: images (B, 3, 32, 32) to logits
-    (B, 10)."""
+    """An entry of ``models`` that names any class or function: images (B, 3, H, W) to logits
+    (B, classes)."""
 
     target: str
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
@@ -37,8 +37,8 @@ class ImportedNet(Section):
         """Which code the target is; raises ValueError where it is nowhere."""
         return code_version(self.target, Path.cwd())
 
-    def spec(self, changes: Mapping[str, Any], where: str) -> NetSpec:
-        """The net with some other arguments.
+    def spec(self, changes: Mapping[str, Any], where: str, **sizes: Any) -> NetSpec:
+        """The net with some other arguments, for images and classes of these sizes.
 
         Raises:
             ValueError: its code is nowhere; with ``where`` it is named.
@@ -48,7 +48,7 @@ class ImportedNet(Section):
         except ValueError as error:
             raise ValueError(f"{where}.target = {self.target}: {error}") from error
         arguments = {**self.arguments, **changes}
-        spec = ImportedSpec(target=self.target, arguments=arguments, source=source)
+        spec = ImportedSpec(target=self.target, arguments=arguments, source=source, **sizes)
         # Tricks change the slots that both have, and do not care for the others.
         return cast(NetSpec, spec)
 
@@ -70,6 +70,8 @@ class ImportedSpec:
         weight_init: fills the weights of convolutions and linear layers.
         logit_scale: factor on the logits.
         unfit: tricks that change what only a net of ``filters`` has.
+        image_size: height (= width) of the images in pixels.
+        num_classes: how many logits it has to give.
     """
 
     # By their import paths, so that no other training depends on them.
@@ -88,10 +90,18 @@ class ImportedSpec:
     weight_init: Call | None = None
     logit_scale: float = 1.0
     unfit: tuple[str, ...] = ()
+    image_size: int = later(32)
+    num_classes: int = later(10)
 
     def bare(self) -> ImportedSpec:
         """The net without what tricks change."""
-        return ImportedSpec(target=self.target, arguments=self.arguments, source=self.source)
+        return ImportedSpec(
+            target=self.target,
+            arguments=self.arguments,
+            source=self.source,
+            image_size=self.image_size,
+            num_classes=self.num_classes,
+        )
 
 
 def apply_trick(trick: Trick, name: str, recipe: Recipe) -> Recipe:

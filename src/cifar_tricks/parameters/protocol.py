@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cifar_tricks.base.mistakes import section
+from cifar_tricks.datasets.catalogue import CIFAR10
+from cifar_tricks.datasets.dataset import Dataset
 from cifar_tricks.parameters.schema import Params, Scale, Train
 from cifar_tricks.training.call import Call
 
@@ -46,13 +48,46 @@ def slots(size: Scale, train: Train) -> dict[str, Any]:
     return filled | {name: getattr(train, name) for name in of_train} | {"schedule": schedule}
 
 
+def dataset(params: Params, scale: str | None = None) -> Dataset:
+    """What is known of the data set of a scale; of the chosen one where None.
+
+    Raises:
+        ValueError: there is no such data set, with its place.
+    """
+    name = scale or params.scale
+    own = params.scales[name].data
+    data = own or params.data
+    try:
+        return data.known
+    except ValueError as error:
+        place = f"scales.{name}.data" if own else "data"
+        raise ValueError(f"{place}.dataset = {data.dataset}: {error}") from error
+
+
+def dataset_spec(params: Params, scale: str | None = None) -> str:
+    """What params.yaml calls the data set of a scale; of the chosen one where None."""
+    return (params.scales[scale or params.scale].data or params.data).dataset
+
+
+def is_cifar10(params: Params) -> bool:
+    """Whether the scale trains on the original's images: no figure or claim of the original, and
+    nothing else that belongs to these images, may stand beside other data."""
+    return dataset(params) is CIFAR10
+
+
 def is_small(params: Params) -> bool:
     """Whether the scale trains less than the original, and so says nothing about its claims."""
     scale = params.scales[params.scale]
     return scale.train_images < ORIGINAL_IMAGES or scale.num_epochs < ORIGINAL_EPOCHS
 
 
+def is_part(params: Params) -> bool:
+    """Whether the scale leaves some of the data set's training images aside."""
+    scale = params.scales[params.scale]
+    return scale.train_images + scale.validation_images < dataset(params).train_images
+
+
 def follows_original(params: Params) -> bool:
-    """Whether the scale has the original's training protocol: under another one, its figures and
-    claims are no match for ours."""
-    return not params.scales[params.scale].train
+    """Whether the scale has the original's images and training protocol: with others, its figures
+    and claims are no match for ours."""
+    return is_cifar10(params) and not params.scales[params.scale].train

@@ -11,12 +11,12 @@ from cifar_tricks.base.mistakes import wrong_name
 from cifar_tricks.parameters.ablation import check_ablation
 from cifar_tricks.parameters.imported import ImportedSpec, apply_trick
 from cifar_tricks.parameters.improve import check_changes
+from cifar_tricks.parameters.protocol import dataset
 from cifar_tricks.parameters.schema import Params, Stack
 from cifar_tricks.training.backbones import BACKBONES
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, IMAGE_SIZE, AnyRecipe, Recipe
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, AnyRecipe, Recipe
 from cifar_tricks.tricks import Trick
 
-TRAINING_FILE_IMAGES, TEST_FILE_IMAGES = 50_000, 10_000
 # Names of groups and of other folders beside the results of a model or a scale.
 RESERVED_MODELS = ("reference", "improve", "combine", "transfer", "sensitivity", "ablation")
 RESERVED_SCALES = ("experiment",)
@@ -74,19 +74,21 @@ def check_factorial(params: Params) -> None:
 
 
 def check_images(params: Params, scale: str) -> None:
-    """Seeds, and whether CIFAR-10 has as many images as the splits want."""
-    size = params.scales[scale]
+    """Seeds, and whether the data set has as many images as the splits want."""
+    size, data = params.scales[scale], dataset(params, scale)
     if len(set(size.seeds)) != len(size.seeds):
         raise ValueError(f"scales.{scale}.seeds = {list(size.seeds)}: each seed once")
-    if (total := size.train_images + size.validation_images) > TRAINING_FILE_IMAGES:
+    if (total := size.train_images + size.validation_images) > data.train_images:
         raise ValueError(
-            f"scales.{scale}: train_images + validation_images = {total}: CIFAR-10 has "
-            f"{TRAINING_FILE_IMAGES} training images"
+            f"scales.{scale}: train_images + validation_images = {total}: {data.title} has "
+            f"{data.train_images} training images"
         )
-    if size.test_images > TEST_FILE_IMAGES:
+    if size.test_images > data.test_images:
         raise ValueError(
-            f"scales.{scale}.test_images = {size.test_images}: CIFAR-10 has {TEST_FILE_IMAGES}"
+            f"scales.{scale}.test_images = {size.test_images}: {data.title} has {data.test_images}"
         )
+    if size.beside is not None and size.beside not in params.scales:
+        raise ValueError(wrong_name(("scales", scale, "beside"), size.beside, params.scales))
 
 
 def check_steps(recipe: AnyRecipe, protocol: str) -> None:
@@ -120,6 +122,14 @@ def check_recipe(recipe: Recipe, stack: Stack, where: tuple[str, ...]) -> None:
             f"{tricks}: alternating_flip and augment_online both flip images, so none takes turns; "
             "leave one out, or set augment_online.flip_probability = 0"
         )
+    for call in (*recipe.batch_transforms, recipe.views):
+        moved = call.arguments.get("pixels", 0) if call else 0
+        if call and moved >= (most := recipe.net.image_size):
+            trick = call.target.split(".")[-2]
+            raise ValueError(
+                f"{tricks}.{trick}.pixels = {moved}: images of {most} x {most} pixels are moved by "
+                f"at most {most - 1}"
+            )
     if isinstance(recipe.net, ImportedSpec):
         return  # which is built and tried where it is trained
     try:
@@ -136,7 +146,7 @@ def _check_net(recipe: Recipe, tricks: str) -> None:
         raise ValueError(f"{tricks}.early_pooling: the net has no pooling (pool = null)")
     if net.stem is not None and recipe.features is not None:
         images = min(recipe.features.arguments["images"], recipe.train_images)
-        patches = images * (IMAGE_SIZE - net.stem + 1) ** 2
+        patches = images * (net.image_size - net.stem + 1) ** 2
         if patches < (values := IMAGE_CHANNELS * net.stem**2):
             raise ValueError(
                 f"{tricks}.whitening: {images} images have {patches} patches of {net.stem} x "

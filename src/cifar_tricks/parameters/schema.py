@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from cifar_tricks.base.mistakes import UNION_TAGS, Section
+from cifar_tricks.datasets.catalogue import look
+from cifar_tricks.datasets.dataset import Dataset
 from cifar_tricks.parameters.imported import ImportedNet
 
 # Names become folders and DVC stage names, and "-" joins a model and a trick to a key.
@@ -30,6 +33,17 @@ class Change(Section):
     train: dict[str, Any] = Field(default_factory=dict)
 
 
+class Data(Section):
+    """Which images: one of :data:`cifar_tricks.datasets.catalogue.NAMED`, or ``folder:PATH``."""
+
+    dataset: Annotated[str, Field(min_length=1)] = "cifar10"
+
+    @cached_property
+    def known(self) -> Dataset:
+        """What is known of it; raises ValueError where there is no such data set."""
+        return look(self.dataset)
+
+
 class Scale(Section):
     """How much to train: one entry of ``scales``."""
 
@@ -46,6 +60,10 @@ class Scale(Section):
     improve: dict[Name, Change] | None = None
     # The kind of device that its seeds come from; None: any, and the report names them.
     device: Literal["cpu", "cuda"] | None = None
+    # In place of `data`.
+    data: Data | None = None
+    # Another scale, whose comparisons its report sets beside its own.
+    beside: str | None = None
 
 
 class Train(Section):
@@ -169,6 +187,7 @@ class Params(Section):
     device: Literal["auto", "cpu", "cuda"]
     gpu: Gpu = Gpu()
     records: Literal["use", "ignore"]
+    data: Data = Data()
     scales: Annotated[dict[Name, Scale], Field(min_length=1)]
     train: Train
     models: Annotated[dict[Name, AnyModel], Field(min_length=1)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from cifar_tricks.base.mistakes import choose_from, section, wrong_name
 from cifar_tricks.parameters.imported import ImportedNet
-from cifar_tricks.parameters.protocol import changed, protocol, slots
+from cifar_tricks.parameters.protocol import changed, dataset, protocol, slots
 from cifar_tricks.parameters.rules import apply, check_effects, check_recipe
 from cifar_tricks.parameters.schema import Net, Params, Stack, WholeFile
 from cifar_tricks.training.call import Call
@@ -33,6 +33,8 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
     models = {**params.models, "reference": params.reference}
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
+    data = dataset(params, scale)
+    sizes = {"image_size": data.image_size, "num_classes": len(data.class_names)}
     train = changed(protocol(params, scale), stack.train, (*where, "train"))
     filled = slots(params.scales[scale], train)
     if isinstance(stack, WholeFile):
@@ -44,7 +46,7 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
         images = filled["train_images"] + filled["validation_images"]
         filled |= {"train_images": images, "validation_images": 0}
     recipe = Recipe(
-        net=_spec(stack, models[stack.model], where),
+        net=_spec(stack, models[stack.model], where, sizes),
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
         batch_size=train.batch_size,
         **filled,
@@ -58,11 +60,11 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
     return whole
 
 
-def _spec(stack: Stack, model: Net | ImportedNet, where: Keys) -> NetSpec:
+def _spec(stack: Stack, model: Net | ImportedNet, where: Keys, sizes: Mapping[str, Any]) -> NetSpec:
     if isinstance(model, ImportedNet):
-        return model.spec(stack.net, f"models.{stack.model}")
+        return model.spec(stack.net, f"models.{stack.model}", **sizes)
     net = section(Net, {**model.model_dump(), **stack.net}, (*where, "net"))
-    return NetSpec(**net.model_dump())
+    return NetSpec(**net.model_dump(), **sizes)
 
 
 def _trick(name: str, values: Mapping[str, Any], where: Keys) -> Trick:

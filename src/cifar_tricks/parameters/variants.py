@@ -11,7 +11,7 @@ from cifar_tricks.base.mistakes import printable
 from cifar_tricks.parameters.ablation import GROUP, ablated
 from cifar_tricks.parameters.imported import ImportedSpec
 from cifar_tricks.parameters.improve import change_at, improve_step
-from cifar_tricks.parameters.protocol import protocol, slots
+from cifar_tricks.parameters.protocol import dataset, protocol, slots
 from cifar_tricks.parameters.rules import check_steps
 from cifar_tricks.parameters.schema import Params, Stack
 from cifar_tricks.parameters.stacks import Keys, stacked
@@ -197,9 +197,9 @@ def _improved(params: Params, scale: str, step: str) -> Variant:
 
 
 def _transfer(params: Params, scale: str, backbone: str) -> Variant:
-    transfer = params.transfer
+    transfer, classes = params.transfer, len(dataset(params, scale).class_names)
     recipe = TransferRecipe(
-        net=BackboneSpec(backbone=backbone, image_size=transfer.image_size),
+        net=BackboneSpec(backbone=backbone, image_size=transfer.image_size, num_classes=classes),
         optimizer=Call("torch.optim.Adam", {"lr": transfer.learning_rate}),
         normalisation=(
             tuple(255 * value for value in IMAGENET_MEAN),

@@ -6,6 +6,7 @@ It is chosen by validation accuracy; the test images only measure it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.predictions import class_accuracies
 from cifar_tricks.evidence.statistics import summarise
 from cifar_tricks.evidence.study_results import Result, StudyResults
-from cifar_tricks.parameters.protocol import is_small, protocol
+from cifar_tricks.parameters.protocol import is_cifar10, is_small, protocol
 from cifar_tricks.report.markdown import render
 from cifar_tricks.runs.folders import seed_folder, seeds_with_weights
 from cifar_tricks.runs.run import Run
-from cifar_tricks.training.recipe import CLASS_NAMES
 
 
 def write_champion(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
@@ -48,7 +48,8 @@ def write_champion(study: StudyResults, predictions: pd.DataFrame, folder: Path)
             elsewhere, best, about = best.key, None, {"key": None}
             write_arrays(folder / WEIGHTS, {})
     else:
-        weights, about = _choose(best) if best is not None else ({}, {"key": None})
+        names = study.dataset.class_names
+        weights, about = _choose(best, names) if best is not None else ({}, {"key": None})
         write_arrays(folder / WEIGHTS, weights)
     write_atomically(folder / DESCRIPTION, to_json(about))
     context = {
@@ -56,6 +57,8 @@ def write_champion(study: StudyResults, predictions: pd.DataFrame, folder: Path)
         "best": best,
         "elsewhere": elsewhere,
         "params": study.params,
+        "dataset": study.dataset,
+        "of_cifar10": is_cifar10(study.params),
         "is_small": is_small(study.params),
         "protocol": protocol(study.params),
     }
@@ -74,7 +77,7 @@ def _described(folder: Path, run: Run) -> dict[str, Any]:
     return about if same and about.get("key") == run.key else {}
 
 
-def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
+def _choose(best: Result, classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights and description of the variant's seed with the highest validation accuracy, of those
     whose weights are here."""
     run = best.run
@@ -89,7 +92,7 @@ def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
         "seed": seed,
         "scale": run.scale,
         "tricks": list(run.tricks),
-        "classes": list(CLASS_NAMES),
+        "classes": list(classes),
         "mean": result.mean,
         "std": result.std,
         "test_accuracy": best.scores["test_accuracy"][seed],
@@ -107,7 +110,7 @@ def _choose(best: Result) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _facts(best: Result, about: dict[str, Any], predictions: pd.DataFrame) -> dict[str, Any]:
     accuracy, images = about["test_accuracy"], len(predictions)
-    classes = class_accuracies(predictions, best)
+    classes = class_accuracies(predictions, best, about["classes"])
     return {
         "summary": summarise(best.values("test_accuracy")),
         "noise": wilson(round(accuracy * images), images),

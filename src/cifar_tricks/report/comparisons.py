@@ -16,7 +16,7 @@ from cifar_tricks.evidence.effects import Effect
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.study_results import Result, StudyResults
-from cifar_tricks.parameters.protocol import follows_original
+from cifar_tricks.parameters.protocol import follows_original, is_cifar10
 from cifar_tricks.report.markdown import Markdown, bold, code, italic, table
 from cifar_tricks.report.tables import emphasise, spread, with_spread
 
@@ -49,6 +49,8 @@ def sensitivity_table(evidence: Evidence) -> Markdown:
         cells, result = _cells(evidence.study, effect), effect.result
         row = [setting(evidence.study, result), result.variant.model, _count(result)]
         rows.append([*row, *_ours(effect, cells), cells.claim, _verdict(cells)])
+    if not is_cifar10(evidence.study.params):
+        header, rows = header[:-2], [row[:-2] for row in rows]
     return table(header, rows, "llrrrrrrll")
 
 
@@ -61,13 +63,16 @@ def factorial_table(factorial: Factorial) -> Markdown:
 
 
 def sampling_table(evidence: Evidence) -> Markdown:
-    """Per variant: the noise of the test images, accuracy without near-duplicates, calibration."""
+    """Per variant: the noise of the test images, near-duplicates in CIFAR-10, calibration."""
     header = ["variant", "test accuracy", "Wilson's 95% interval of one net"]
-    header += ["without near-duplicates", "calibration error"]
+    near = is_cifar10(evidence.study.params)
+    header += ["without near-duplicates"] * near + ["calibration error"]
     rows = []
     for key, score in evidence.sampled.items():
         result = evidence.study.results[key]
         cells = sampling_cells(score, result)
+        if not near:
+            del cells[2]
         flaw = [] if score else [italic(result.flaw or "missing")]
         rows.append([code(key), *flaw, *cells[len(flaw) :]])
     return table(header, rows, "lr")

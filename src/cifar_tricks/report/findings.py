@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -20,11 +19,9 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.notation import NOTHING, Notation
 from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread
 from cifar_tricks.evidence.statistics import ALPHA, CONFIDENCE, summarise
-from cifar_tricks.evidence.verdicts import NOT_RESOLVED
-from cifar_tricks.report.markdown import Markdown, code, table
+from cifar_tricks.report.markdown import Markdown, code
 
 IN_A_SENTENCE = Notation(digits=3, bounds="[{}, {}]")
-DIRECTIONS = {1: "helps", -1: "hurts", 0: NOT_RESOLVED}
 
 
 class Findings:
@@ -96,12 +93,12 @@ class Findings:
 
     def resolved(self, model: str, sign: int) -> str:
         """The tricks whose difference has the sign and a p-value, after Holm, of at most 0.05."""
-        rows = [row for row in self.tricks(model) if _direction(row) == sign]
+        rows = [row for row in self.tricks(model) if direction(row) == sign]
         return listed(f"{code(row['trick'])} ({self.change(row['key'])})" for row in rows)
 
     def open(self, model: str) -> str:
         """The tricks whose sign is not resolved, with how many seeds each might take."""
-        rows = [row for row in self.tricks(model) if not _direction(row)]
+        rows = [row for row in self.tricks(model) if not direction(row)]
         needed = [comparison_cells(row).to_resolve for row in rows]
         pairs = zip(rows, needed, strict=True)
         return listed(f"{code(row['trick'])} ({count})" for row, count in pairs)
@@ -153,53 +150,6 @@ def listed(items: Iterable[str]) -> Markdown:
     return Markdown(f"{', '.join(parts[:-1])} and {parts[-1]}")
 
 
-def _direction(row: Mapping[str, Any]) -> int:
+def direction(row: Mapping[str, Any]) -> int:
     """The difference's sign where it is resolved, else 0; p may be no number."""
     return (1 if row["difference"] > 0 else -1) if row["p_holm"] <= ALPHA else 0
-
-
-def protocols_table(*scales: Findings) -> Markdown:
-    """The tricks at scales of different protocols, side by side, with the original's difference;
-    those without a result at one of them are left out. Nothing is computed across the scales."""
-    shared = [key for key in scales[0].comparisons if all(key in one.comparisons for one in scales)]
-    rows = [
-        scales[0].comparisons[key]
-        for key in shared
-        if scales[0].comparisons[key]["group"] == "tricks"
-    ]
-    header = ["net", "trick"]
-    for scale in scales:
-        counts = sorted({scale.comparisons[row["key"]]["n"] for row in rows})
-        header += [
-            f"{scale.scale}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:]))}",
-            "it",
-        ]
-    cells = [
-        [
-            row["model"],
-            code(row["trick"]),
-            *chain(*(_said(scale, row["key"]) for scale in scales)),
-            comparison_cells(row).original_difference,
-        ]
-        for row in rows
-    ]
-    return table([*header, "original"], cells, "llrlrlr")
-
-
-def _said(scale: Findings, key: str) -> list[str]:
-    """Difference with its interval, and direction, of a comparison."""
-    return [scale.effect(key), DIRECTIONS[_direction(scale.comparisons[key])]]
-
-
-def turned(first: Findings, second: Findings) -> Markdown:
-    """The comparisons whose sign differs between two scales, with both differences; in bold where
-    both are resolved."""
-    found = []
-    for row in first.tricks():
-        key = row["key"]
-        other = second.comparisons.get(key)
-        if other and row["difference"] * other["difference"] < 0:
-            mark = "**" if _direction(row) and _direction(other) else ""
-            change = f"{first.effect(key)} to {second.effect(key)}"
-            found.append(f"- {mark}{code(key)}{mark}: {change}")
-    return Markdown("\n".join(found) or "- none")

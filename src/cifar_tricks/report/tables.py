@@ -17,7 +17,8 @@ from cifar_tricks.evidence.cells import (
 )
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.provenance import SINGLE
-from cifar_tricks.evidence.study_results import GOAL, Result, StudyResults
+from cifar_tricks.evidence.study_results import Result, StudyResults
+from cifar_tricks.parameters.protocol import is_cifar10
 from cifar_tricks.report.markdown import Markdown, bold, code, escape, italic, table
 from cifar_tricks.training.backbones import BACKBONES
 
@@ -66,7 +67,7 @@ def reference_table(study: StudyResults) -> Markdown:
     count = f"{result.run.num_parameters:,}" if result.run else NOTHING
     rows.append(["parameters", count, "390,410"])
     rows.append(["seeds", num_seeds(result), "1"])
-    return table(["", "ours", "original"], rows, "lr")
+    return _beside_original(study, ["", "ours", "original"], rows)
 
 
 def transfer_table(study: StudyResults, result: Result) -> Markdown:
@@ -84,25 +85,32 @@ def transfer_table(study: StudyResults, result: Result) -> Markdown:
     rows.append(["trained parameters", f"{result.run.num_parameters:,}" if result.run else "", ""])
     rows.append(["seeds", num_seeds(result), "1"])
     title = bold(BACKBONES[result.variant.model].title)
-    return table(["", title, "original: ResNet-18"], rows, "lr")
+    return _beside_original(study, ["", title, "original: ResNet-18"], rows)
+
+
+def _beside_original(study: StudyResults, header: list[str], rows: list[list[str]]) -> Markdown:
+    """A table whose last column has the original's figures; without it on other data."""
+    if not is_cifar10(study.params):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows, "lr")
 
 
 def stack_table(study: StudyResults, group: str) -> Markdown:
     """The variants of ``improve`` or ``combine``: what they change and how far they come."""
     header = ["step", "net", "what it trains with", "n", "test accuracy", "from the baseline"]
-    rows = []
+    rows, goal = [], study.goal if group == "improve" else None
     for result in study.group(group):
         mean = result.mean("test_accuracy")
         values, change = _ours(study, result)
         row: list[str] = [result.variant.trick, result.variant.model, describe(study, result)]
         row += [num_seeds(result), Markdown(escape(values) + in_views(result)), change]
-        if group == "improve":
+        if goal:
             original = result.original.get("test_accuracy")
-            row += ["yes" if mean is not None and mean >= GOAL else "no" if mean else NOTHING]
+            row += ["yes" if mean is not None and mean >= goal else "no" if mean else NOTHING]
             row += [number(original)]
         rows.append(row)
-    if group == "improve":
-        header += [f"≥ {GOAL:.2f}", "original"]
+    if goal:
+        header += [f"≥ {goal:.2f}", "original"]
     return table(header, rows, "lllr")
 
 

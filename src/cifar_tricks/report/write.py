@@ -24,9 +24,10 @@ from cifar_tricks.evidence.cells import describe
 from cifar_tricks.evidence.comparisons import comparison_table, to_csv, to_latex
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.ingredients.cells import ingredients_csv
-from cifar_tricks.evidence.study_results import GOAL, MISSING, Result, StudyResults
+from cifar_tricks.evidence.study_results import MISSING, Result, StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
 from cifar_tricks.report import comparisons, exercises, ingredients, ladder, tables
+from cifar_tricks.report.data import data_context
 from cifar_tricks.report.markdown import Markdown, code, escape, image, render
 from cifar_tricks.report.page.write import write_page
 from cifar_tricks.training.backbones import BACKBONES
@@ -68,7 +69,8 @@ RESULT_SCORES = ("test_accuracy", "test_loss", "validation_accuracy", "train_acc
 def write_report(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
     """Writes ``index.html``, ``report.md``, ``summary.json``, ``results.csv`` (a row per run),
     ``budget.csv`` (the effects along the training), ``comparisons.csv`` (a row per comparison with
-    a baseline), ``comparisons.tex`` and ``ingredients.csv`` (a row per ingredient of a recipe).
+    a baseline), ``comparisons.tex`` and ``ingredients.csv`` (a row per ingredient of a recipe);
+    where another scale stands beside, ``beside.csv``.
 
     Args:
         study: all results.
@@ -76,16 +78,20 @@ def write_report(study: StudyResults, predictions: pd.DataFrame, folder: Path) -
         folder: ``reports/<scale>``; the figures that lie in it are shown.
     """
     evidence = Evidence(study=study, predictions=predictions)
-    section = partial(render, context=_context(evidence, folder))
-    write_atomically(folder / "report.md", section("report.md.j2").encode())
-    write_page(evidence, folder, section)
     table = comparison_table(study, (evidence.tricks, evidence.sensitivity))
     write_atomically(folder / "budget.csv", budget_csv(evidence.budgets).encode())
     write_atomically(folder / "comparisons.csv", to_csv(table).encode())
-    write_atomically(folder / "comparisons.tex", to_latex(table, [*study.params.models]).encode())
+    write_atomically(folder / "comparisons.tex", to_latex(table, study.params).encode())
     write_atomically(folder / "ingredients.csv", ingredients_csv(evidence.ingredients).encode())
     write_atomically(folder / "summary.json", to_json(summary(study)))
     write_atomically(folder / "results.csv", _results(study).encode())
+    # Behind these tables, which a comparison with another scale reads.
+    context = _context(evidence, folder)
+    if beside := context["beside"]:
+        write_atomically(folder / "beside.csv", beside.csv.encode())
+    section = partial(render, context=context)
+    write_atomically(folder / "report.md", section("report.md.j2").encode())
+    write_page(evidence, folder, section)
 
 
 def summary(study: StudyResults) -> dict[str, int | float]:
@@ -114,7 +120,8 @@ def _context(evidence: Evidence, folder: Path) -> dict[str, Any]:
         "is_small": is_small(study.params),
         "follows_original": follows_original(study.params),
         "protocol": protocol(study.params),
-        "goal": GOAL,
+        "goal": study.goal,
+        **data_context(study),
         "notes": original_notes(),
         "assets": _assets(),
         "backbones": BACKBONES,

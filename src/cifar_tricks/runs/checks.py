@@ -7,10 +7,33 @@ from collections.abc import Collection, Mapping
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.datasets.dataset import ABOUT, FOLDER, read_dataset
+from cifar_tricks.parameters.protocol import dataset_spec
+from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.runs.folders import read_run, run_folder
 from cifar_tricks.runs.run import Run
 from cifar_tricks.training.call import as_json
+
+
+def check_dataset(params: Params, scale: str | None = None) -> None:
+    """Whether the images that are here are those of the scale's data set.
+
+    Args:
+        params: the checked parameters.
+        scale: a key of ``scales``; the chosen one where None.
+
+    Raises:
+        UserError: they are others'.
+    """
+    if not (FOLDER / ABOUT).exists():
+        return  # what reads the images says that they are missing
+    spec, here = read_dataset()
+    if spec != (wanted := dataset_spec(params, scale)):
+        raise UserError(
+            f"{FOLDER} holds {here.title}, and scale {scale or params.scale} is of {wanted}: "
+            f"dvc repro download, with scale = {scale or params.scale} in params.yaml, fetches it"
+        )
 
 
 def check_complete(scale: str, wanted: Mapping[str, Collection[int]]) -> None:

@@ -16,6 +16,7 @@ from cifar_tricks.base.files import project_root, restored
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import Variant
 from cifar_tricks.runs.ahead import code_hash, find_variant
+from cifar_tricks.runs.checks import check_dataset
 from cifar_tricks.training.backbones import weights_file
 from cifar_tricks.training.call import as_json
 from cifar_tricks.training.device import choose_device, device_name, prepare
@@ -81,10 +82,11 @@ def plan(params: Params, key: str, scale: str | None = None) -> Training:
         scale: a key of ``scales``; the chosen one where None.
 
     Raises:
-        UserError: no such variant or one that is left out, no backbone, missing or damaged data,
-            or no such device.
+        UserError: no such variant or one that is left out, no backbone, missing or damaged data or
+            those of another data set, or no such device.
     """
     scale = scale or params.scale
+    check_dataset(params, scale)
     variant = find_variant(params, key, scale)
     if reason := variant.left_out:
         raise UserError(f"{variant.key} is left out: {reason}")

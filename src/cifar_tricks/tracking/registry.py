@@ -76,7 +76,8 @@ def register(scale: str, folder: Path) -> str:
             place = Path(client.get_run(run).info.artifact_uri).parents[1]
             if store.file is None and is_elsewhere(str(place)):
                 return ""  # its files cannot be kept from here, which has been told
-            found = _create(client, name, _log_model(client, run, folder), run, about, folder)
+            source = _log_model(client, run, folder, about)
+            found = _create(client, name, source, run, about, folder)
         # An experiment registers its net, but the champion is the study's.
         if not in_experiment or not _has_champion(client, name):
             client.set_registered_model_alias(name, ALIAS, found)
@@ -135,7 +136,7 @@ def _find(store: Store, client: MlflowClient, name: str, sha256: str) -> str | N
     return None
 
 
-def _log_model(client: MlflowClient, run: str, folder: Path) -> str:
+def _log_model(client: MlflowClient, run: str, folder: Path, about: dict[str, Any]) -> str:
     """Keeps the model with its run; returns its address."""
     import mlflow
 
@@ -147,24 +148,26 @@ def _log_model(client: MlflowClient, run: str, folder: Path) -> str:
             artifacts={"champion": (folder / ALIAS).resolve().as_uri()},
             code_paths=[str(Path(__file__).parents[1])],
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            signature=_signature(),
+            signature=_signature(about),
             input_example=_example(folder),
         )
         client.log_artifacts(run, str(target), "model")
     return f"runs:/{run}/model"
 
 
-def _signature() -> Any:
+def _signature(about: dict[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    images = TensorSpec(np.dtype(np.uint8), (-1, 32, 32, 3))
-    probabilities = TensorSpec(np.dtype(np.float32), (-1, 10))
+    # A description has the size only where it is not CIFAR-10's.
+    size = about["net"].get("image_size", 32)
+    images = TensorSpec(np.dtype(np.uint8), (-1, size, size, 3))
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, len(about["classes"])))
     return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
 
 
 def _example(folder: Path) -> np.ndarray:
-    """A test image, uint8 (1, 32, 32, 3)."""
+    """A test image, uint8 (1, H, W, 3)."""
     examples = read_arrays(folder / "examples.safetensors")
     return np.ascontiguousarray(examples["images"][:1].transpose(0, 2, 3, 1))
 

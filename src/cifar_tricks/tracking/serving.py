@@ -22,7 +22,7 @@ class Champion(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
         self.classifier = load_classifier(Path(context.artifacts["champion"]))
 
     def predict(self, model_input: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (N, 10) of images uint8 (N, 32, 32, 3)."""
+        """Probabilities float32 (N, classes) of images uint8 (N, H, W, 3)."""
         return self.classifier.probabilities(np.asarray(model_input))
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored
-from cifar_tricks.training.call import Call
+from cifar_tricks.training.call import Call, later
 
 FOLDER = Path("data/pretrained")
 # Says which backbone is used; there also where none could be had.
@@ -66,20 +66,22 @@ BACKBONES = {
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
-    """A net that was trained on ImageNet, with a last layer of its own for ten classes.
+    """A net that was trained on ImageNet, with a last layer of its own.
 
     Only its last stage and the new layer are trained (:data:`BACKBONES` says where each
     is cut); the trunk before stays as it is, its batch norms too.
 
     Args:
         backbone: a key of :data:`BACKBONES`.
-        image_size: the 32 x 32 images are enlarged to this height and width, in pixels.
+        image_size: the images are enlarged to this height and width, in pixels.
+        num_classes: how many logits it gives.
     """
 
     module: ClassVar[Call] = Call("cifar_tricks.transfer.net.TransferNet")
 
     backbone: str
     image_size: int
+    num_classes: int = later(10)
 
 
 def weights_file(backbone: str) -> Path:

@@ -47,8 +47,8 @@ class Images:
     """Labelled images in memory, on the device of the run.
 
     Args:
-        pixels: uint8 (M, 32, 32, 3): channels innermost, as convolutions like them best.
-        classes: their labels, int64 (M,), in [0, 10).
+        pixels: uint8 (M, H, W, 3): channels innermost, as convolutions like them best.
+        classes: their labels, int64 (M,).
         rows: which of them these images are, each at most once, int64 (N,).
         computed: what else was made of all M, for whoever shares them.
     """
@@ -63,7 +63,7 @@ class Images:
         return len(self.rows)
 
     def own_pixels(self) -> Tensor:
-        """uint8 (N, 32, 32, 3), in any order."""
+        """uint8 (N, H, W, 3), in any order."""
         everything = len(self) == len(self.pixels)
         return self.pixels if everything else self.pixels.index_select(0, self.rows)
 
@@ -73,14 +73,14 @@ class Images:
         return self.classes.index_select(0, self.rows)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Images uint8 (B, 3, 32, 32) in channels_last memory format, and labels (B,)."""
+        """Images uint8 (B, 3, H, W) in channels_last memory format, and labels (B,)."""
         # A copy of each row; indexing in brackets takes twenty-five times as long.
         pixels = self.pixels.index_select(0, rows)
         return pixels.permute(0, 3, 1, 2), self.classes.index_select(0, rows)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, indices: Tensor, device: torch.device) -> Images:
-        """The chosen rows of a file (``images`` N x 3 x 32 x 32, ``labels`` N), on the device."""
+        """The chosen rows of a file (``images`` N x 3 x H x W, ``labels`` N), on the device."""
         # There first: a GPU gathers them and turns them in a thousandth of a core's time.
         images, labels = (
             torch.from_numpy(arrays[name]).to(device)[indices.to(device)]

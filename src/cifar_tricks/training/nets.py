@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cifar_tricks.training.call import Call
 from cifar_tricks.training.randomness import make_generator
-from cifar_tricks.training.recipe import IMAGE_CHANNELS, NUM_CLASSES, AnyNet, NetSpec
+from cifar_tricks.training.recipe import IMAGE_CHANNELS, AnyNet, NetSpec
 
 # max(f(x)) = f(max(x)) for these, so pooling first gives the same values (and gradients, but for
 # ties) with a quarter of the work. LeakyReLU is checked on its slope.
@@ -49,15 +49,15 @@ class ConvNet(nn.Module):
         for units in spec.hidden:
             self.hidden.append(_hidden(spec, features, units))
             features = units
-        self.head = nn.Linear(features, NUM_CLASSES)
+        self.head = nn.Linear(features, spec.num_classes)
         if spec.logit_scale != 1:
-            self.head = ScaledLinear(features, NUM_CLASSES, spec.logit_scale)
+            self.head = ScaledLinear(features, spec.num_classes, spec.logit_scale)
         self.pool_early = spec.pool_early
         initialise(self, spec.weight_init, seed)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, 32, 32) to logits (B, 10)."""
+        """Normalised images (B, 3, H, W) to logits (B, classes)."""
         if self.stem is not None:
             images = self.stem(images)
         logits: Tensor = self.head(self.hidden(self.flatten(self.blocks(images))))

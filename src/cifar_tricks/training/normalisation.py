@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cifar_tricks.training.recipe import IMAGE_SIZE
+ROW = 32  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class Normalisation:
 
     @classmethod
     def of(cls, pixels: Tensor) -> Normalisation:
-        """Measures them over images uint8 (N, 32, 32, 3), exactly (sums of integers)."""
+        """Measures them over images uint8 (N, H, W, 3), exactly (sums of integers)."""
         values = torch.arange(256, dtype=torch.float64)
         means, stds = [], []
         for channel in range(3):
@@ -38,24 +39,25 @@ class Normalisation:
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         scale, shift = 1 / std, -mean / std
         # Repeated for a row of pixels: three values at a time take five times as long.
-        row = [values.repeat(IMAGE_SIZE).to(device) for values in (scale, shift)]
+        row = [values.repeat(ROW).to(device) for values in (scale, shift)]
         return Normaliser(scale=row[0], shift=row[1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normaliser:
-    """Maps pixel values to ``value * scale + shift``, both (96,): a row of 32 pixels."""
+    """Maps pixel values to ``value * scale + shift``, both (96,): a row of pixels."""
 
     scale: Tensor
     shift: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 or float (B, 3, H, W), H * W a multiple of 32, to float32 of mean 0 and standard
-        deviation 1.
+        """uint8 or float (B, 3, H, W) to float32 of mean 0 and standard deviation 1.
 
         Fastest where channels lie innermost in memory, as they do in the result.
         """
         pixels = images.permute(0, 2, 3, 1)
-        rows = pixels.reshape(len(images), -1, len(self.scale))
-        normal = torch.addcmul(self.shift, rows.float(), self.scale)
+        # The longest row that an image consists of: values as many at a time as can be.
+        length = 3 * math.gcd(ROW, pixels.shape[1] * pixels.shape[2])
+        rows = pixels.reshape(len(images), -1, length)
+        normal = torch.addcmul(self.shift[:length], rows.float(), self.scale[:length])
         return normal.view(pixels.shape).permute(0, 3, 1, 2)

@@ -29,7 +29,7 @@ def predict(
     precision: str,
     views: Callable[[Tensor], Iterable[tuple[float, Tensor]]] | None = None,
 ) -> Tensor:
-    """Logits float32 (N, 10) of all images in their order, on their device.
+    """Logits float32 (N, classes) of all images in their order, on their device.
 
     The net is left in the mode (training or evaluation) it was in. With views, the logits are the
     weighted sum of those of each: see :class:`~cifar_tricks.training.recipe.Slots`.
@@ -57,7 +57,7 @@ def loss_and_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy in nats and fraction of right answers: float64 (2,), on their device.
 
     Args:
-        logits: (N, 10).
+        logits: (N, classes).
         labels: int64 (N,).
     """
     loss = F.cross_entropy(logits.double(), labels)

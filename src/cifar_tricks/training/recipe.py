@@ -14,24 +14,9 @@ from cifar_tricks.training.backbones import BackboneSpec as BackboneSpec
 from cifar_tricks.training.call import Call, later
 
 # The images that trainings read, and the copies of them that the stage `augment` makes.
-TRAIN_FILE = "data/cifar10/train.safetensors"
+TRAIN_FILE = "data/dataset/train.safetensors"
 COPIES_FILE = "data/augmented.safetensors"
 IMAGE_CHANNELS = 3
-IMAGE_SIZE = 32
-# Of CIFAR-10, in the order of their labels.
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-NUM_CLASSES = len(CLASS_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +45,8 @@ class NetSpec:
         pool_early: pooling comes right behind the first of ``pool_every`` convolutions.
         pool_all: max-pooling over the whole last feature map, before the fully connected layers.
         logit_scale: factor on the logits.
+        image_size: height (= width) of the images in pixels.
+        num_classes: how many logits it gives.
     """
 
     # By its import path, as all that a recipe calls: what trains one kind of net does not load the
@@ -83,6 +70,8 @@ class NetSpec:
     pool_early: bool = later(False)
     pool_all: bool = later(False)
     logit_scale: float = later(1.0)
+    image_size: int = later(32)
+    num_classes: int = later(10)
 
     @property
     def channels(self) -> int:
@@ -101,12 +90,12 @@ class NetSpec:
         return self.pool if layer % self.pool_every == place else None
 
     def feature_map_sizes(self) -> tuple[int, ...]:
-        """Height (= width) in pixels of the feature maps after each block, for a 32 x 32 image.
+        """Height (= width) in pixels of the feature maps after each block.
 
         Raises:
             ValueError: where a kernel or pooling window is larger than what it slides over.
         """
-        sizes, size = list[int](), output_size(IMAGE_SIZE, kernel_size=self.stem or 1)
+        sizes, size = list[int](), output_size(self.image_size, kernel_size=self.stem or 1)
         for layer in range(len(self.filters)):
             size = output_size(
                 size, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
@@ -125,14 +114,14 @@ class Slots:
 
     Args:
         optimizer: called with the parameters, makes a ``torch.optim.Optimizer``.
-        loss: called with logits (B, 10) and labels (B,), returns the mean loss in nats.
+        loss: called with logits (B, classes) and labels (B,), returns the mean loss in nats.
         schedule: called with the fraction of all steps done, in [0, 1), returns the factor on the
             learning rate; None keeps it constant.
         normalisation: channel means and standard deviations in pixel values 0 to 255; None
             measures them on the training split.
         mirror: called before each epoch with its number, the places of its images in the split
             int64 (n,), the size of that and ``seed=``; returns which it flips, bool (n,).
-        batch_transforms: each called with images uint8 (B, 3, 32, 32), labels and ``generator=``,
+        batch_transforms: each called with images uint8 (B, 3, H, W), labels and ``generator=``,
             returns images and labels; run on every training batch before normalisation.
         features: called with the net, the training data, its normaliser and ``precision=`` before
             the first step; returns the trained part of the net, and data and normaliser for it.

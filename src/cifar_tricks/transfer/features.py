@@ -22,7 +22,7 @@ class Features:
 
     Args:
         images: the images.
-        compute: from images uint8 (B, 3, 32, 32) to features (B, C, H, W).
+        compute: from images uint8 (B, 3, H, W) to features (B, C, H, W).
         num_kept: of how many images the features are kept.
     """
 

@@ -16,14 +16,14 @@ from torch.nn import functional as F
 
 from cifar_tricks.training.backbones import BACKBONES
 from cifar_tricks.training.nets import initialise
-from cifar_tricks.training.recipe import NUM_CLASSES, BackboneSpec
+from cifar_tricks.training.recipe import BackboneSpec
 
 
 class TransferNet(nn.Module):
     """The backbone's own modules under their own names, its last layer replaced.
 
-    The state dict is that of the backbone with ten classes: torchvision's ``resnet18`` with
-    ``num_classes=10`` loads it as it is.
+    The state dict is that of the backbone with as many classes: torchvision's ``resnet18`` with
+    ``num_classes=10`` loads that of CIFAR-10 as it is.
 
     The trunk stays in evaluation mode also while the tail is trained: its batch norms normalise
     with ImageNet's running statistics and do not change them, so that an image's features depend on
@@ -44,7 +44,7 @@ class TransferNet(nn.Module):
         whole: nn.Module = backbone.net()
         old = whole.get_submodule(backbone.head)
         assert isinstance(old, nn.Linear)
-        head = nn.Linear(old.in_features, NUM_CLASSES)
+        head = nn.Linear(old.in_features, spec.num_classes)
         initialise(nn.ModuleDict({backbone.head: head}), None, seed)
         setattr(whole, backbone.head, head)
         for name, child in whole.named_children():
@@ -68,7 +68,7 @@ class TransferNet(nn.Module):
 
     @property
     def tail(self) -> nn.Sequential:
-        """From features to logits (B, 10)."""
+        """From features to logits (B, classes)."""
         return self._parts[1]
 
     def load_backbone(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -93,14 +93,14 @@ class TransferNet(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, 32, 32) to what the trunk makes of them, without gradient."""
+        """Normalised images (B, 3, H, W) to what the trunk makes of them, without gradient."""
         size = (self.image_size, self.image_size)
         enlarged = F.interpolate(images, size, mode="bilinear", align_corners=False)
         features: Tensor = self.trunk(enlarged)
         return features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, 32, 32) to logits (B, 10)."""
+        """Normalised images (B, 3, H, W) to logits (B, classes)."""
         logits: Tensor = self.tail(self.features(images))
         return logits
 

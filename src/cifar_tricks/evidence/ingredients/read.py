@@ -156,7 +156,13 @@ def _record(study: StudyResults, variant: Variant, path: Path, test_images: int)
 
 def _score(variant: Variant, record: Record, labels: np.ndarray) -> Score:
     try:
-        return from_answers(record.answers, key=variant.key, seed=record.seed, labels=labels)
+        return from_answers(
+            record.answers,
+            key=variant.key,
+            seed=record.seed,
+            labels=labels,
+            num_classes=variant.recipe.net.num_classes,
+        )
     except NOT_WRITTEN_BY_US as error:
         path = record_file(record.run.scale, variant.key, record.seed)
         raise UserError(f"{path} contradicts the test images: {error}") from error

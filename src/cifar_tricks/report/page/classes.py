@@ -11,19 +11,23 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.evidence.cells import number, sampling_cells
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.study_results import Result
+from cifar_tricks.parameters.protocol import is_cifar10
 from cifar_tricks.report.page.comparisons import TableRow, link
-from cifar_tricks.training.recipe import CLASS_NAMES
+
+NEAR = "without near-duplicates"
 
 
 def confusion_rows(evidence: Evidence) -> list[TableRow]:
     """The confusion matrix in percent; empty without predictions."""
     if evidence.predicted_best is None:
         return []
-    rows: list[TableRow] = []
-    for actual, shares in zip(CLASS_NAMES, evidence.confusion, strict=True):
-        cells = [f"{100 * share:.1f}" for share in shares]
-        rows.append({"actual": actual, **dict(zip(CLASS_NAMES, cells, strict=True))})
-    return rows
+    labels, shares = evidence.shown_classes, evidence.confusion
+    names = evidence.study.dataset.class_names
+    # Which may be the name of a class.
+    head = "actual" if "actual" not in names else "actual class"
+    return [
+        {head: names[i], **{names[j]: f"{100 * shares[i, j]:.1f}" for j in labels}} for i in labels
+    ]
 
 
 def class_rows(evidence: Evidence) -> list[TableRow]:
@@ -33,19 +37,21 @@ def class_rows(evidence: Evidence) -> list[TableRow]:
     columns = evidence.classes.items()
     return [
         {"class": name, **{key: number(shares.get(name)) for key, shares in columns}}
-        for name in CLASS_NAMES
+        for name in map(evidence.study.dataset.class_names.__getitem__, evidence.shown_classes)
     ]
 
 
 def sampling_rows(evidence: Evidence) -> list[TableRow]:
     """Noise of the test images, near-duplicates and calibration."""
-    header = ("test accuracy", "Wilson's interval", "without near-duplicates", "calibration error")
+    header = ("test accuracy", "Wilson's interval", NEAR, "calibration error")
     rows = []
     for key, score in evidence.sampled.items():
         result = evidence.study.results[key]
         row: TableRow = {"variant": link(result, key)}
         row |= dict(zip(header, sampling_cells(score, result), strict=True))
         rows.append(row if score else row | {"test accuracy": result.flaw or "missing"})
+    if not is_cifar10(evidence.study.params):
+        rows = [{name: row[name] for name in row if name != NEAR} for row in rows]
     return rows
 
 

@@ -21,7 +21,7 @@ from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.factorials import Factorial
 from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.evidence.verdicts import VERDICTS
-from cifar_tricks.parameters.protocol import follows_original
+from cifar_tricks.parameters.protocol import follows_original, is_cifar10
 
 TableRow = dict[str, object]
 ORIGINALS = ("original", "its claim is", "one run may give it")
@@ -53,8 +53,10 @@ def sensitivity_rows(evidence: Evidence) -> list[TableRow]:
         row: TableRow = {"setting": link(result, setting(study, result))}
         row |= {"net": result.variant.model} | accuracy_cells(result)
         row |= {name: compared[name] for name in ("difference", "95% interval", "p (Holm)")}
-        row |= {"original says": comparison_cells(comparison_row(study, effect)).claim}
-        rows.append(row | {"its claim is": compared["its claim is"]})
+        if is_cifar10(study.params):
+            row |= {"original says": comparison_cells(comparison_row(study, effect)).claim}
+            row |= {"its claim is": compared["its claim is"]}
+        rows.append(row)
     return rows
 
 

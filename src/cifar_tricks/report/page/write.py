@@ -27,8 +27,9 @@ from cifar_tricks.evaluation.original import original_notes
 from cifar_tricks.evidence.curves import read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.ingredients.cells import alone_rows, changed_rows
-from cifar_tricks.evidence.study_results import GOAL, StudyResults
+from cifar_tricks.evidence.study_results import StudyResults
 from cifar_tricks.parameters.protocol import follows_original, is_small, protocol
+from cifar_tricks.report.data import data_context
 from cifar_tricks.report.ingredients import training_size
 from cifar_tricks.report.ladder import ladder, missing_rungs
 from cifar_tricks.report.page import classes, comparisons, steps
@@ -63,7 +64,8 @@ def write_page(evidence: Evidence, folder: Path, section: Callable[[str], str]) 
             is_small=is_small(study.params),
             follows_original=follows_original(study.params),
             protocol=protocol(study.params),
-            goal=GOAL,
+            goal=study.goal,
+            **data_context(study),
             notes=original_notes(),
             answer=comparisons.answer(evidence),
             charts=_charts(evidence, folder),

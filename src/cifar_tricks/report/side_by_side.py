@@ -1,0 +1,112 @@
+"""Two scales side by side. Nothing is computed across them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import chain
+
+import pandas as pd
+
+from cifar_tricks.evidence.cells import comparison_cells
+from cifar_tricks.evidence.comparisons import to_csv
+from cifar_tricks.evidence.verdicts import NOT_RESOLVED
+from cifar_tricks.report.findings import Findings, direction
+from cifar_tricks.report.markdown import Markdown, code, table
+
+DIRECTIONS = {1: "helps", -1: "hurts", 0: NOT_RESOLVED}
+CARRIED, TURNED, ONLY_FIRST, ONLY_SECOND, OPEN = CASES = (
+    "carries over",
+    "turns round",
+    "resolved there only",
+    "resolved here only",
+    "resolved at neither",
+)
+COLUMNS = ("n", "difference", "difference_low", "difference_high", "p_holm")
+
+
+def protocols_table(*scales: Findings) -> Markdown:
+    """The tricks at scales of different protocols, side by side, with the original's difference."""
+    first = scales[0].comparisons
+    return _side_by_side(
+        scales, "original", lambda key: comparison_cells(first[key]).original_difference
+    )
+
+
+def carried_table(first: Findings, second: Findings) -> Markdown:
+    """The tricks on two data sets, and which findings of the first hold on the second."""
+    return _side_by_side((first, second), "of the two", lambda key: _case(first, second, key))
+
+
+def _side_by_side(scales: tuple[Findings, ...], title: str, last: Callable[[str], str]) -> Markdown:
+    rows = _shared(*scales)
+    header = ["net", "trick"]
+    for scale in scales:
+        counts = sorted({scale.comparisons[key]["n"] for key in rows})
+        header += [
+            f"{scale.scale}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:]))}",
+            "it",
+        ]
+    cells = [
+        [
+            scales[0].comparisons[key]["model"],
+            code(scales[0].comparisons[key]["trick"]),
+            *chain(*(_said(scale, key) for scale in scales)),
+            last(key),
+        ]
+        for key in rows
+    ]
+    return table([*header, title], cells, "llrlrlr")
+
+
+def _shared(*scales: Findings) -> list[str]:
+    """The tricks that have a result at all of the scales."""
+    first = scales[0].comparisons
+    keys = [key for key in first if all(key in one.comparisons for one in scales)]
+    return [key for key in keys if first[key]["group"] == "tricks"]
+
+
+def _said(scale: Findings, key: str) -> list[str]:
+    """Difference with its interval, and direction, of a comparison."""
+    return [scale.effect(key), DIRECTIONS[direction(scale.comparisons[key])]]
+
+
+def _case(first: Findings, second: Findings, key: str) -> str:
+    """One of CASES."""
+    there, here = (direction(one.comparisons[key]) for one in (first, second))
+    if there and here:
+        return CARRIED if there == here else TURNED
+    return ONLY_FIRST if there else ONLY_SECOND if here else OPEN
+
+
+def carried_counts(first: Findings, second: Findings) -> str:
+    """How many tricks are which of CASES, in words."""
+    counts = Counter(_case(first, second, key) for key in _shared(first, second))
+    return ", ".join(f"{counts[case]} {case}" for case in CASES if counts[case]) or "none"
+
+
+def carried_csv(first: Findings, second: Findings) -> str:
+    """The same as a table with all digits: a row per trick, columns named after the scales."""
+    rows = []
+    for key in _shared(first, second):
+        row = {name: first.comparisons[key][name] for name in ("key", "model", "trick")}
+        for one in (first, second):
+            found = one.comparisons[key]
+            row |= {f"{one.scale}_{name}": found[name] for name in COLUMNS}
+            row[f"{one.scale}_says"] = DIRECTIONS[direction(found)]
+        rows.append(row | {"of_the_two": _case(first, second, key)})
+    return to_csv(pd.DataFrame(rows))
+
+
+def turned(first: Findings, second: Findings) -> Markdown:
+    """The comparisons whose sign differs between two scales, with both differences; in bold where
+    both are resolved."""
+    found = []
+    for row in first.tricks():
+        key = row["key"]
+        other = second.comparisons.get(key)
+        if other and row["difference"] * other["difference"] < 0:
+            mark = "**" if direction(row) and direction(other) else ""
+            change = f"{first.effect(key)} to {second.effect(key)}"
+            found.append(f"- {mark}{code(key)}{mark}: {change}")
+    return Markdown("\n".join(found) or "- none")
