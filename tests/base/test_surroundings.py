@@ -113,6 +113,7 @@ def hashes(folder: Path) -> Mapping[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_hostile_variables_change_no_byte(workplace: Path) -> None:
     """A training with two threads, and a stage that draws."""
     edit("threads: 1", "threads: 2")

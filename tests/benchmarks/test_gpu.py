@@ -8,6 +8,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import pytest
 from helpers.project import ROOT
 from helpers.workplace import edit, workplace  # noqa: F401 - a fixture
 
@@ -95,6 +96,7 @@ def test_a_study_trains_in_the_given_order_and_packs_its_records(workplace: Path
     ]
 
 
+@pytest.mark.slow
 def test_a_study_ends_in_time_in_the_middle_of_its_first_training(workplace: Path) -> None:  # noqa: F811
     shutil.copytree(ROOT / "benchmarks", workplace / "benchmarks")
     edit("num_epochs: 3", "num_epochs: 100000")

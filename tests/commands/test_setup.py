@@ -231,6 +231,7 @@ def stamp_of(project: Project) -> dict[str, str]:
     return stamp
 
 
+@pytest.mark.slow
 def test_pytorch_without_cuda(project: Project, address: str) -> None:
     assert project.make("setup", "TORCH=cqu", code=2).startswith("error: TORCH = cqu: valid: cpu")
     wrong = f"TORCH_INDEX={address}/nothing"

@@ -192,8 +192,15 @@ def reproduced(folder: Path) -> None:
 @pytest.fixture
 def repository(template: Repository) -> Iterator[Repository]:
     """The same for each test: everything trained and committed."""
+    with put_back(template):
+        yield template
+
+
+@contextlib.contextmanager
+def put_back(template: Repository) -> Iterator[None]:
+    """Leaves the repository as it was before."""
     before = run_cache(template)
-    yield template
+    yield
     # What a test took over from a record would be taken for what another one trains.
     for entry in run_cache(template) - before:
         entry.unlink()

@@ -147,6 +147,7 @@ def test_a_net_that_is_gone_stops_what_shows_it(
     assert outputs(Path("reports")) == before
 
 
+@pytest.mark.slow
 def test_experiments_in_copies_of_the_project(repository: Repository, tmp_path: Path) -> None:
     clone = repository.clone(tmp_path / "clone", "--depth", "1")
     shutil.copyfile(repository.folder / "data/images/photo.jpg", clone.folder / "mine.jpg")
@@ -235,6 +236,7 @@ def test_an_experiment_on_a_trained_variant_retrains_nothing(repository: Reposit
     assert all(accuracies[name] for name in accuracies)
 
 
+@pytest.mark.slow
 def test_queued_experiments(repository: Repository) -> None:
     names = ("dvc", "exp", "run", "--queue", "-n", "grid", "-S")
     output = repository.run(*names, "trick=baseline,leaky_relu", "-S", "model=model1,model2")

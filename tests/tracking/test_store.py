@@ -171,6 +171,7 @@ def test_a_setting_that_mlflow_cannot_read_is_told(
     assert "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE" in failure(params)
 
 
+@pytest.mark.slow
 def test_mlflow_itself_may_lie_in_an_odd_folder(tmp_path: Path) -> None:
     (folder := tmp_path / ODD[0]).mkdir()
     (folder / ".venv").symlink_to(sys.prefix)

@@ -236,6 +236,7 @@ def _process(project: str, barrier: Barrier, results: Any, params: Params, varia
     results.put(log(params, variants).new)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("store")
 def test_eight_processes_open_a_fresh_store_at_once(
     params: Params, bare_project: Path, monkeypatch: pytest.MonkeyPatch
