@@ -77,6 +77,7 @@ def study(report: Report, args: argparse.Namespace) -> bool:
     Returns:
         Whether none of them failed.
     """
+    from cifar_tricks.parameters.ablation import spelled_out
     from cifar_tricks.parameters.load import load_params
     from cifar_tricks.parameters.variants import trainable_variants
 
@@ -94,10 +95,11 @@ def study(report: Report, args: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("data").symlink_to(data)
         known = trainable_variants(params, ablation=True)
-        for key in args.keys:
+        keys = spelled_out(args.keys, known)
+        for key in keys:
             if key not in known:
                 raise UserError(f"--keys {key}: no such variant; {choose_from(key, known)}")
-        return _train(report, params, args.keys or [*trainable_variants(params)], args)
+        return _train(report, params, keys or [*trainable_variants(params)], args)
 
 
 def _train(report: Report, params: Params, keys: list[str], args: argparse.Namespace) -> bool:

@@ -269,6 +269,10 @@ def test_seeds_by_number_and_range(workplace: Path) -> None:
         with pytest.raises(UserError, match="SEEDS = "):
             share.chosen_seeds(wrong, params)
     assert share.chosen_keys(params, [])[:2] == ["reference-baseline", "model1-baseline"]
+    whole = share.chosen_keys(params, ["ablation model2-adam"])
+    assert whole[:3] == ["improve-record", "model1-baseline", "model2-baseline"]
+    assert whole[-1] == "model2-adam" and len(whole) == len(set(whole))
+    assert {"ablation-without_gelu", "ablation-silu", "model2-gelu"} <= {*whole}
     assert list(share.planned(["a", "b"], [0, 1], gpu=False)) == [
         ("a", [0]),
         ("b", [0]),

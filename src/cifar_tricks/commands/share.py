@@ -19,6 +19,7 @@ from cifar_tricks.engines.choice import Wanted, choose_engine
 from cifar_tricks.engines.collect import train_jobs
 from cifar_tricks.engines.jobs import Job
 from cifar_tricks.engines.study import Study
+from cifar_tricks.parameters.ablation import spelled_out
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import trainable_variants
@@ -118,13 +119,14 @@ def planned(keys: Sequence[str], seeds: Sequence[int], *, gpu: bool) -> Iterator
 
 
 def chosen_keys(params: Params, given: Sequence[str]) -> list[str]:
-    """Variants by key, several in one string too; where none is given, all that can be trained but
-    those of ``ablation``.
+    """Variants by key, several in one string too, ``ablation`` for all of that section; where none
+    is given, all that can be trained but these.
 
     Raises:
         UserError: no such variant, or it is left out.
     """
-    known, keys = trainable_variants(params, ablation=True), " ".join(given).split()
+    known = trainable_variants(params, ablation=True)
+    keys = spelled_out(" ".join(given).split(), known)
     for key in keys:
         if key not in known:
             raise UserError(f"{key}: no variant has this key; {choose_from(key, known)}")

@@ -5,7 +5,8 @@ No stage of dvc.yaml trains these variants: there are more of them than all othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from cifar_tricks.base.mistakes import wrong_name
 from cifar_tricks.parameters.improve import changed, check_change, improve_step
@@ -32,6 +33,19 @@ def ablated(params: Params, scale: str) -> Iterator[tuple[str, str, Stack, tuple
         for trick, values in ablation.alone.tricks.items():
             stack = Stack(model=model, tricks={trick: values})
             yield f"{model}-{trick}", trick, stack, (GROUP, "alone")
+
+
+def spelled_out(keys: Iterable[str], known: Mapping[str, Any]) -> list[str]:
+    """The keys of variants; in place of ``ablation`` those of all that this section names, behind
+    what they are compared with.
+
+    Args:
+        keys: of variants, or ``ablation``.
+        known: all variants by key.
+    """
+    ours = {key: one.base for key, one in known.items() if one.group == GROUP}
+    whole = list(dict.fromkeys([*ours.values(), *ours]))
+    return [key for given in keys for key in (whole if given == GROUP else [given])]
 
 
 def check_ablation(params: Params) -> None:
