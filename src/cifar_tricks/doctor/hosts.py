@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -12,7 +12,8 @@ from cifar_tricks.data.assets import Asset, Source
 from cifar_tricks.data.backbone_weights import BACKBONE_ASSETS
 from cifar_tricks.data.photo_source import PHOTO
 from cifar_tricks.data.transport import Limits, SourceFailed
-from cifar_tricks.datasets.cifar10 import CIFAR10
+from cifar_tricks.datasets.catalogue import CIFAR10, NAMED
+from cifar_tricks.datasets.importers import assets
 from cifar_tricks.doctor.finding import FAIL, NOTE, OK, Finding
 
 LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0, package_seconds=15)
@@ -21,24 +22,30 @@ LIMITS = Limits(connect_seconds=4, answer_seconds=8, stall_seconds=8, retries=0,
 def hosts() -> Iterator[Finding]:
     """A line for each thing that is needed; one of its sources is enough."""
     folder = project_root() / "data" / "downloads"
-    wanted: dict[str, list[Asset]] = {"CIFAR-10": [CIFAR10], "photo": [PHOTO]}
-    known = [name for name in _backbones() if name in BACKBONE_ASSETS]
-    wanted["ImageNet"] = [BACKBONE_ASSETS[name] for name in known]
-    sources = [source for assets in wanted.values() for one in assets for source in one.sources]
+    dataset, backbones = _chosen()
+    wanted: dict[str, Sequence[Asset]] = {}
+    if dataset in NAMED:  # no folder of images
+        wanted[NAMED[dataset].title] = assets(dataset)
+    known = [name for name in backbones if name in BACKBONE_ASSETS]
+    wanted |= {"photo": [PHOTO], "ImageNet": [BACKBONE_ASSETS[name] for name in known]}
+    sources = [source for files in wanted.values() for one in files for source in one.sources]
     with ThreadPoolExecutor(len(sources)) as pool:
         reasons = dict(zip(sources, pool.map(_unreachable, sources), strict=True))
-    for name, assets in wanted.items():
-        own = {source: reasons[source] for asset in assets for source in asset.sources}
+    for name, files in wanted.items():
+        own = {source: reasons[source] for file in files for source in file.sources}
         yield _finding(name, own, here=any((folder / source.file_name).exists() for source in own))
 
 
-def _backbones() -> tuple[str, ...]:
+def _chosen() -> tuple[str, tuple[str, ...]]:
+    """The data set and the backbones that params.yaml names."""
     from cifar_tricks.parameters.load import load_params
+    from cifar_tricks.parameters.protocol import dataset_spec
 
     try:
-        return tuple(load_params().transfer.backbones)
+        params = load_params()
     except UserError:
-        return tuple(BACKBONE_ASSETS)
+        return CIFAR10.name, tuple(BACKBONE_ASSETS)
+    return dataset_spec(params), tuple(params.transfer.backbones)
 
 
 def _unreachable(source: Source) -> str:

@@ -24,6 +24,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import restored
 from cifar_tricks.base.mistakes import explain, shorten
 from cifar_tricks.base.signed_json import to_json
+from cifar_tricks.datasets.dataset import is_name
 from cifar_tricks.parameters.schema import Net, Params
 from cifar_tricks.parameters.variants import planned_variants
 from cifar_tricks.training.call import Call, as_json
@@ -149,7 +150,7 @@ def _build(about: dict[str, Any], arrays: Arrays, params: Params | None) -> Clas
     else:
         spec = _spec(about["net"])
         _check_size(spec, sum(array.size for array in arrays.arrays.values()))
-    if len(classes) != spec.num_classes or not all(name.isprintable() for name in classes):
+    if len(classes) != spec.num_classes or not all(map(is_name, classes)):
         raise ValueError(f"classes = {shorten(classes)}")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.arrays.items()}
     net = load_weights(spec, tensors, torch.device("cpu"))
