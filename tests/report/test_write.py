@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers.synthetic_study import NUM_TEST_IMAGES, TRICKS, make_study
+from helpers.synthetic_study import ABLATION, NUM_TEST_IMAGES, RECIPE, TRICKS, make_study
 from markdown_it import MarkdownIt
 
 from cifar_tricks.base.errors import UserError
@@ -423,3 +423,29 @@ def test_the_accuracy_in_views_stands_behind_the_plain_one(tmp_path: Path) -> No
         assert row(page, "plain") == row(plain, "plain")
         shown = (FOLDER / "index.html").read_text()
         assert shown.count("(0.6000 in views)") == 1
+
+
+def test_the_ladder_has_the_rungs_with_a_result(tmp_path: Path) -> None:
+    missing = "No result at this scale: the original's best recipe (improve-best: missing)."
+    for number, (gone, rungs) in enumerate(
+        {
+            (): ["no trick", "the original's best recipe", "today's tricks"],
+            ("improve-best",): ["no trick", "today's tricks"],
+            ("improve-best", "improve-rec"): [],
+        }.items()
+    ):
+        (tmp_path / str(number)).mkdir()
+        root = tmp_path / str(number)
+        with make_study(root, improve=RECIPE, ablation=ABLATION, missing=gone) as study:
+            text, values = report(study), measured()
+            page = (FOLDER / "index.html").read_text()
+        found = [name for name in ("no trick", "today's tricks") if f"| {name} |" in text]
+        assert found == [name for name in rungs if name != "the original's best recipe"]
+        assert (missing in text) == (len(rungs) == 2)
+        assert ('<ol class="rungs"' in page) == bool(rungs)
+        if rungs:
+            cells = row(text, "today's tricks")
+            assert cells[1:3] == ["improve-rec", "3"]
+            assert cells[3].startswith(f"{mean(values['improve-rec']):.4f} ± ")
+            assert cells[5:] == ["640 images, 2 epochs, the last weights, fp32", "test processor"]
+            assert "at most 2 epochs, early stopping" in row(text, "no trick")[5]
