@@ -147,6 +147,27 @@ def test_findings_carry_over_or_not(write: Write) -> None:
     assert float(rows[1]["fashion_difference"]) == pytest.approx(-0.02)
 
 
+def test_ingredients_are_a_table_where_they_are_on_record(write: Write) -> None:
+    found = write("first", FIRST)
+    assert found.ingredients() == ""
+    names = ("ingredient", "change", "model", "n", "difference", "difference_low")
+    names += ("difference_high", "p_holm")
+    lines = [
+        ("gelu", "left out", "model1", 10, -0.012, -0.02, -0.004, 0.0402),
+        ("silu", "alone", "model2", 1, 0.03, "", "", ""),
+        ("dirac", "left out", "model1", 0, "", "", "", ""),
+    ]
+    text = "\n".join(",".join(map(str, line)) for line in (names, *lines))
+    path = Path("reports/first/ingredients.csv")
+    path.write_text(text + "\n")
+    assert found.ingredients().splitlines()[2:] == [
+        "| `gelu` | left out | 10 | -0.012 [-0.020, -0.004] | 0.040 |",
+        "| `silu` | alone on model2 | 1 | +0.030 — | — |",
+    ]
+    path.write_text(",".join(names) + "\n")
+    assert found.ingredients() == ""
+
+
 def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"reports/huge/results\.csv cannot be read"):

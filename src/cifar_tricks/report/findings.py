@@ -19,7 +19,7 @@ from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.notation import NOTHING, Notation
 from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread
 from cifar_tricks.evidence.statistics import ALPHA, CONFIDENCE, summarise
-from cifar_tricks.report.markdown import Markdown, code
+from cifar_tricks.report.markdown import Markdown, code, table
 
 IN_A_SENTENCE = Notation(digits=3, bounds="[{}, {}]")
 
@@ -126,6 +126,22 @@ class Findings:
         count = sum(value >= goal for value in values)
         bounds = stats.binomtest(count, len(values)).proportion_ci(CONFIDENCE)
         return Markdown(f"{count} of {len(values)} [{bounds.low:.2f}, {bounds.high:.2f}]")
+
+    def ingredients(self) -> Markdown:
+        """A row per ingredient of a recipe that is on record; empty for none."""
+        if not (Path("reports") / self.scale / "ingredients.csv").exists():
+            return Markdown()
+        rows = self._read("ingredients.csv")
+        known = rows.astype(object).where(rows.notna(), None)
+        cells = []
+        for row in known[rows["difference"].notna()].to_dict("records"):
+            bounds = IN_A_SENTENCE.interval(row["difference_low"], row["difference_high"])
+            place = f"alone on {row['model']}" if row["change"] == "alone" else row["change"]
+            effect = Markdown(f"{IN_A_SENTENCE.signed(row['difference'])} {bounds}")
+            p = IN_A_SENTENCE.p_value(row["p_holm"])
+            cells.append([code(row["ingredient"]), place, str(row["n"]), effect, p])
+        header = ["ingredient", "change", "n", "difference", "p (Holm)"]
+        return table(header, cells, "llr") if cells else Markdown()
 
     def cost(self) -> tuple[int, float]:
         """Trainings on record, and the hours that they took one after the other."""
