@@ -24,6 +24,7 @@ from cifar_tricks.data import backbone_weights, photo_source
 from cifar_tricks.data.assets import Http
 from cifar_tricks.evaluation.classifier import load_classifier
 from cifar_tricks.parameters.load import load_params
+from cifar_tricks.parameters.variants import variants
 from cifar_tricks.runs.folders import record_file
 from cifar_tricks.runs.plan import plan
 
@@ -183,10 +184,8 @@ MISTAKES = {
         "dataset: digit",
         "data.dataset = digit: unknown; did you mean digits? valid: cifar10, ",
     ),
-    "dataset: cifar10": (
-        "dataset: folder:nowhere",
-        "scales.cifar.data.dataset = folder:nowhere: ",
-    ),
+    "dataset: cifar10": ("dataset: cifar11", "scales.cifar.data.dataset = cifar11: unknown"),
+    "data: {dataset: digits}": ("data: {dataset: 'folder:x'}", "data.dataset = folder:x: "),
     "train_images: 320": (
         "train_images: 1300",
         "scales.quick: train_images + validation_images = 1364: scikit-learn's digits has 1297",
@@ -213,6 +212,28 @@ def test_a_mistake_is_told_in_one_line(before: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         load_params(path)
     assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_other_data_need_not_fit_the_scales_that_are_not_chosen(workplace: Path) -> None:
+    """The project's own: of 50,000 images, and of a folder that lies on another machine."""
+    text = (ROOT / "params.yaml").read_text()
+    write_image_folder(Path("pets"), ["cat", "dog"], train=1300, test=1000, size=(4, 4))
+    changes = {
+        "dataset: cifar10": "dataset: folder:pets",
+        "dataset: fashion_mnist": "dataset: folder:elsewhere",
+    }
+    for before, after in changes.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    Path("params.yaml").write_text(text)
+    params = load_params()
+    assert variants(params, "full")["model1-baseline"].recipe.net.num_classes == 2
+    with pytest.raises(UserError, match=r"scales\.fashion_mnist\.data\.dataset = folder:else"):
+        variants(params, "fashion_mnist")
+    for scale, told in (("full", "= 50000: pets has 2600"), ("fashion_mnist", "is not there")):
+        Path("params.yaml").write_text(text.replace("scale: quick", f"scale: {scale}"))
+        with pytest.raises(UserError, match=told):
+            load_params()
 
 
 def test_the_documented_scale_is_one(workplace: Path) -> None:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import explain, printable
-from cifar_tricks.parameters.rules import check_factorial, check_images, check_names
+from cifar_tricks.parameters.rules import check_factorial, check_images, check_names, is_usable
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.parameters.variants import variants
 
@@ -23,7 +23,7 @@ MOST_VALUES = 20_000
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
-    """Reads and checks the parameters, for every scale and every variant.
+    """Reads and checks the parameters, for every scale that can be used here and every variant.
 
     Args:
         path: the YAML file (YAML 1.2).
@@ -37,8 +37,9 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         params = Params.model_validate(content)
         check_names(params)
         for scale in params.scales:
-            check_images(params, scale)
-            variants(params, scale, ablation=True)
+            if is_usable(params, scale):
+                check_images(params, scale)
+                variants(params, scale, ablation=True)
         check_factorial(params)
     except ValidationError as error:
         raise UserError(f"{path}: {printable(explain(error))}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import section
 from cifar_tricks.datasets.catalogue import CIFAR10
 from cifar_tricks.datasets.dataset import Dataset
@@ -48,11 +49,15 @@ def slots(size: Scale, train: Train) -> dict[str, Any]:
     return filled | {name: getattr(train, name) for name in of_train} | {"schedule": schedule}
 
 
+class NoDataset(UserError, ValueError):
+    """A data set is not there: of a scale that is not chosen this is told only when it is used."""
+
+
 def dataset(params: Params, scale: str | None = None) -> Dataset:
     """What is known of the data set of a scale; of the chosen one where None.
 
     Raises:
-        ValueError: there is no such data set, with its place.
+        NoDataset: there is no such data set, with its place.
     """
     name = scale or params.scale
     own = params.scales[name].data
@@ -61,7 +66,7 @@ def dataset(params: Params, scale: str | None = None) -> Dataset:
         return data.known
     except ValueError as error:
         place = f"scales.{name}.data" if own else "data"
-        raise ValueError(f"{place}.dataset = {data.dataset}: {error}") from error
+        raise NoDataset(f"{place}.dataset = {data.dataset}: {error}") from error
 
 
 def dataset_spec(params: Params, scale: str | None = None) -> str:

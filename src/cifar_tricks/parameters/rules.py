@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cifar_tricks.base.mistakes import wrong_name
+from cifar_tricks.datasets.catalogue import CIFAR10, FOLDER_MARK
 from cifar_tricks.parameters.ablation import check_ablation
 from cifar_tricks.parameters.imported import ImportedSpec, apply_trick
 from cifar_tricks.parameters.improve import check_changes
-from cifar_tricks.parameters.protocol import dataset
+from cifar_tricks.parameters.protocol import NoDataset, dataset, dataset_spec
 from cifar_tricks.parameters.schema import Params, Stack
 from cifar_tricks.training.backbones import BACKBONES
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, AnyRecipe, Recipe
@@ -73,11 +74,27 @@ def check_factorial(params: Params) -> None:
             raise ValueError(f"factorial.{model} = {list(tricks)}: each trick once")
 
 
+def is_usable(params: Params, scale: str) -> bool:
+    """Whether a scale is the chosen one, or no folder of images that it names is missing: that may
+    lie on another machine."""
+    try:
+        dataset(params, scale)
+    except NoDataset:
+        is_folder = dataset_spec(params, scale).startswith(FOLDER_MARK)
+        return scale == params.scale or not is_folder
+    return True
+
+
 def check_images(params: Params, scale: str) -> None:
     """Seeds, and whether the data set has as many images as the splits want."""
     size, data = params.scales[scale], dataset(params, scale)
     if len(set(size.seeds)) != len(size.seeds):
         raise ValueError(f"scales.{scale}.seeds = {list(size.seeds)}: each seed once")
+    if size.beside is not None and size.beside not in params.scales:
+        raise ValueError(wrong_name(("scales", scale, "beside"), size.beside, params.scales))
+    # Whoever names other data has not made all scales for them.
+    if scale != params.scale and not size.data and data is not CIFAR10:
+        return
     if (total := size.train_images + size.validation_images) > data.train_images:
         raise ValueError(
             f"scales.{scale}: train_images + validation_images = {total}: {data.title} has "
@@ -87,8 +104,6 @@ def check_images(params: Params, scale: str) -> None:
         raise ValueError(
             f"scales.{scale}.test_images = {size.test_images}: {data.title} has {data.test_images}"
         )
-    if size.beside is not None and size.beside not in params.scales:
-        raise ValueError(wrong_name(("scales", scale, "beside"), size.beside, params.scales))
 
 
 def check_steps(recipe: AnyRecipe, protocol: str) -> None:
