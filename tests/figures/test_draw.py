@@ -211,7 +211,7 @@ def shown(name: str, alt: str, *, found: list[str]) -> Markdown:
     return Markdown(f"![]({name})")
 
 
-OF_CIFAR10 = {"dataset": CIFAR10, "of_cifar10": True, "task": " ({})".format}
+OF_CIFAR10 = {"dataset": CIFAR10, "of_cifar10": True, "task": lambda name: Markdown(f" ({name})")}
 
 
 def test_the_section_of_the_report() -> None:

@@ -38,7 +38,7 @@ def data_context(study: StudyResults) -> dict[str, Any]:
         "few_classes": len(study.dataset.class_names) <= MOST_CLASSES,
         "beside": find_beside(study.params),
         # What the original report calls a section's subject.
-        "task": lambda name: f" ({name})" if of_cifar10 else "",
+        "task": lambda name: Markdown(f" ({name})" if of_cifar10 else ""),
     }
 
 
