@@ -86,7 +86,7 @@ def _path(text: str) -> Path:
     with contextlib.suppress(RuntimeError):  # ~ and no user of that name: a folder may be called so
         path = path.expanduser()
     # Of the project, not of the copies that DVC makes of it for experiments.
-    return project_root() / path
+    return (project_root() / path).absolute()
 
 
 def _find(text: str) -> Path:
@@ -106,8 +106,9 @@ def _classes(root: Path, split: str) -> dict[str, list[str]]:
     """The images of a split by their class: paths below the root."""
     folder = root / split
     if not folder.is_dir():
-        names = [entry.name for entry in _visible(str(root))]
-        raise UserError(f"{_shown(root)} has no folder {split}; it has: {printable(listed(names))}")
+        names = sorted(entry.name for entry in _visible(str(root)))
+        has = printable(listed(names, 10))
+        raise UserError(f"{_shown(root)} has no folder {split}; it has: {has}")
     found: dict[str, list[str]] = {}
     _check_link(folder, root)
     for entry in _visible(str(folder)):
