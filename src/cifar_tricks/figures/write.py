@@ -156,7 +156,8 @@ def ingredients_figure(found: Ingredients) -> Chart:
     rows = [[panels.pop(found.whole.key) | {"title": f"left out of {found.whole.key}, or changed"}]]
     rows += [[chart | {"title": f"alone on {name}"} for name, chart in panels.items()]]
     resolvable = any(family.resolvable for family in found.families.values())
-    keys = [_interval_keys(found.study)[:2], *([TONES] if resolvable else [])]
+    ours = [key for key in _interval_keys(found.study) if key is not ORIGINAL]
+    keys = [ours, *([TONES] if resolvable else [])]
     title = "What each ingredient gives: difference in test accuracy"
     return Chart(title=title, rows=[row for row in rows if row], keys=keys)
 
