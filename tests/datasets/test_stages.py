@@ -1,5 +1,6 @@
 """Other images than CIFAR-10's through the stages, on record, and side by side."""
 
+import csv
 import html
 import json
 import re
@@ -117,6 +118,27 @@ def test_digits_from_check_to_predict(workplace: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert command(["predict", "photo.png"]) == 0
     assert "28 x 28 pixels and knows these ten classes only" in capsys.readouterr().out
+    beside_another_scale()
+
+
+def beside_another_scale() -> None:
+    """Which has a report by now."""
+    path = Path("params.yaml")
+    path.write_text(
+        path.read_text().replace("scale: quick", "scale: again")
+        + "  again: {<<: *size, num_epochs: 1, beside: quick}\n"
+    )
+    for key in ("model1-baseline", "model1-batch_norm"):
+        run_stage("train", key)
+    run_stage("evaluate", "--partial")
+    run_stage("report")
+    folder = Path("reports/again")
+    report, page = (folder.joinpath(name).read_text() for name in ("report.md", "index.html"))
+    assert "## Beside scikit-learn's digits" in report and 'id="beside"' in page
+    assert "whose trainings differ in more than the images" in report
+    assert "Of the tricks with a result at both: 1 resolved at neither." in report
+    (row,) = csv.DictReader((folder / "beside.csv").read_text().splitlines())
+    assert row["key"] == "model1-batch_norm" and row["quick_n"] == row["again_n"] == "1"
 
 
 def test_a_folder_of_many_classes(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
