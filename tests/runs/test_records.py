@@ -273,6 +273,8 @@ def test_seeds_by_number_and_range(workplace: Path) -> None:
     assert whole[:3] == ["improve-record", "model1-baseline", "model2-baseline"]
     assert whole[-1] == "model2-adam" and len(whole) == len(set(whole))
     assert {"ablation-without_gelu", "ablation-silu", "model2-gelu"} <= {*whole}
+    with pytest.raises(UserError, match="ablation: no variant has this key"):
+        share.chosen_keys(params.model_copy(update={"ablation": None}), ["ablation"])
     assert list(share.planned(["a", "b"], [0, 1], gpu=False)) == [
         ("a", [0]),
         ("b", [0]),

@@ -45,7 +45,7 @@ def spelled_out(keys: Iterable[str], known: Mapping[str, Any]) -> list[str]:
     """
     ours = {key: one.base for key, one in known.items() if one.group == GROUP}
     whole = list(dict.fromkeys([*ours.values(), *ours]))
-    return [key for given in keys for key in (whole if given == GROUP else [given])]
+    return [key for given in keys for key in (whole if whole and given == GROUP else [given])]
 
 
 def check_ablation(params: Params) -> None:
