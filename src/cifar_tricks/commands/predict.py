@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL.Image import Image
-
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import choose_from
 from cifar_tricks.data.photo import crop_square, read_photo, with_home
 from cifar_tricks.parameters.load import load_params
-from cifar_tricks.parameters.protocol import dataset
 from cifar_tricks.parameters.schema import Params
 
 MOST_CLASSES = 20
@@ -35,13 +32,13 @@ def print_classes(image: str, scale: str) -> int:
     scale = scale or params.scale
     if scale not in params.scales:
         raise UserError(f"scale = {scale}: unknown; {choose_from(scale, params.scales)}")
-    size = dataset(params, scale).image_size
-    picture = read_photo(with_home(image), min_side=size)
-    print(_told(Path("reports") / scale / "champion", picture, params))
+    # Before PyTorch is imported; how large it has to be, only the net tells.
+    read_photo(with_home(image), min_side=1)
+    print(_told(Path("reports") / scale / "champion", with_home(image), params))
     return 0
 
 
-def _told(folder: Path, picture: Image, params: Params) -> str:
+def _told(folder: Path, photo: Path, params: Params) -> str:
     import numpy as np
 
     from cifar_tricks.evaluation.classifier import load_classifier
@@ -49,6 +46,7 @@ def _told(folder: Path, picture: Image, params: Params) -> str:
     classifier = load_classifier(folder, params)
     about = classifier.about
     size = classifier.image_size
+    picture = read_photo(photo, min_side=size)
     (probabilities,) = classifier.probabilities(np.asarray(crop_square(picture, size))[None])
     ranked = sorted(zip(about["classes"], probabilities, strict=True), key=lambda pair: -pair[1])
     width = max(11, *(len(name) for name, _ in ranked[:MOST_CLASSES]))
