@@ -236,10 +236,19 @@ def test_a_mistake_is_told_in_one_line(before: str, tmp_path: Path) -> None:
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 
+def write_unread_folder(root: Path, **counts: int) -> None:
+    """Two classes with so many files each, none of which is opened by who only looks."""
+    for split, count in counts.items():
+        for name in ("owl", "wren"):
+            (folder := root / split / name).mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}.png").touch()
+
+
 def test_other_data_need_not_fit_the_scales_that_are_not_chosen(workplace: Path) -> None:
     """The project's own: of 50,000 images, and of a folder that lies on another machine."""
     text = (ROOT / "params.yaml").read_text()
-    write_image_folder(Path("pets"), ["cat", "dog"], train=1300, test=1000, size=(4, 4))
+    write_unread_folder(Path("pets"), train=1300, test=1000)
     changes = {
         "dataset: cifar10": "dataset: folder:pets",
         "dataset: fashion_mnist": "dataset: folder:elsewhere",
@@ -261,11 +270,7 @@ def test_other_data_need_not_fit_the_scales_that_are_not_chosen(workplace: Path)
 def test_the_documented_scale_is_one(workplace: Path) -> None:
     """The YAML of docs/your-images.md, in the project's own params.yaml."""
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/your-images.md").read_text(), re.S)
-    for split, count in (("train", 2500), ("test", 500)):
-        for name in ("owl", "wren"):
-            (folder := Path("photos/birds", split, name)).mkdir(parents=True)
-            for number in range(count):
-                (folder / f"{number}.png").touch()  # none is opened yet
+    write_unread_folder(Path("photos/birds"), train=2500, test=500)
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     for block in blocks:
