@@ -20,9 +20,12 @@ from ruamel.yaml import YAML
 from cifar_tricks.__main__ import run as command
 from cifar_tricks.base.arrays import read_arrays, write_arrays
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.commands import review
 from cifar_tricks.commands.record import record_seeds
 from cifar_tricks.data import backbone_weights, photo_source
 from cifar_tricks.data.assets import Http
+from cifar_tricks.engines.arrivals import objection
+from cifar_tricks.engines.study import Study
 from cifar_tricks.evaluation.classifier import load_classifier
 from cifar_tricks.parameters.load import load_params
 from cifar_tricks.parameters.variants import variants
@@ -197,6 +200,11 @@ def test_a_record_of_other_images_is_refused(
     path = Path("data/dataset/train.safetensors")
     arrays = read_arrays(path)
     write_arrays(path, {"images": arrays["images"][:, :, ::-1], "labels": arrays["labels"]})
+    params, record = load_params(), record_file("quick", "model1-baseline", 0)
+    with pytest.raises(UserError, match=r"not what params.yaml plans: data.train = .*, here "):
+        review.check(params, record)
+    study = Study(params, "cifar_tricks.commands.record", "cpu")
+    assert "data.train = " in objection(study, "model1-baseline", 0, record.read_bytes())
     run_stage("train", "model1-baseline")
     assert "is not taken over: data.train = " in capsys.readouterr().out
 

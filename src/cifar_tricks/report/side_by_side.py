@@ -15,13 +15,6 @@ from cifar_tricks.report.findings import Findings, direction
 from cifar_tricks.report.markdown import Markdown, code, table
 
 DIRECTIONS = {1: "helps", -1: "hurts", 0: NOT_RESOLVED}
-CARRIED, TURNED, ONLY_FIRST, ONLY_SECOND, OPEN = CASES = (
-    "carries over",
-    "turns round",
-    "resolved there only",
-    "resolved here only",
-    "resolved at neither",
-)
 COLUMNS = ("n", "difference", "difference_low", "difference_high", "p_holm")
 
 
@@ -72,17 +65,26 @@ def _said(scale: Findings, key: str) -> list[str]:
 
 
 def _case(first: Findings, second: Findings, key: str) -> str:
-    """One of CASES."""
+    """What a finding of the first scale becomes at the second: one of :func:`_cases`."""
     there, here = (direction(one.comparisons[key]) for one in (first, second))
+    carried, turned, only_first, only_second, neither = _cases(first, second)
     if there and here:
-        return CARRIED if there == here else TURNED
-    return ONLY_FIRST if there else ONLY_SECOND if here else OPEN
+        return carried if there == here else turned
+    return only_first if there else only_second if here else neither
+
+
+def _cases(first: Findings, second: Findings) -> tuple[str, ...]:
+    only = [f"resolved at {one.scale} only" for one in (first, second)]
+    return "carries over", "turns round", *only, "resolved at neither"
 
 
 def carried_counts(first: Findings, second: Findings) -> str:
-    """How many tricks are which of CASES, in words."""
+    """How many findings hold at both, turn round, or are resolved at one of them, in words."""
     counts = Counter(_case(first, second, key) for key in _shared(first, second))
-    return ", ".join(f"{counts[case]} {case}" for case in CASES if counts[case]) or "none"
+    return (
+        ", ".join(f"{counts[case]} {case}" for case in _cases(first, second) if counts[case])
+        or "none"
+    )
 
 
 def carried_csv(first: Findings, second: Findings) -> str:
