@@ -148,21 +148,25 @@ MISTAKES = {
         "      dirac: {size: 3}\n",
         ["ablation.alone.tricks.dirac", "unknown key size"],
     ),
-    "      record:\n        net:\n          filters: [16,": (
-        "      recrod:\n        net:\n          filters: [16,",
-        ["scales.quick.improve = recrod", "did you mean record?"],
+    "    record: {net: {filters: [16, 16, 32": (
+        "    recrod: {net: {filters: [16, 16, 32",
+        ["improve_at.quick = recrod", "did you mean record?"],
     ),
-    "        net:\n          filters: [16,": (
-        "        without: [geul]\n        net:\n          filters: [16,",
-        ["scales.quick.improve.record.without = geul", "gelu?"],
+    "{net: {filters: [16, 16, 32": (
+        "{without: [geul], net: {filters: [16, 16, 32",
+        ["improve_at.quick.record.without = geul", "gelu?"],
     ),
-    "          filters: [16,": (
-        "          filters: [0,",
-        ["scales.quick.improve.record.net.filters.0 = 0"],
+    "filters: [16, 16, 32": (
+        "filters: [0, 16, 32",
+        ["improve_at.quick.record.net.filters.0 = 0"],
     ),
-    "        train:\n          batch_size: 128": (
-        "        train:\n          batch_size: 5001",
-        ["scales.small.improve.record.train.batch_size = 5001", "5000 training images"],
+    "train: {batch_size: 128}": (
+        "train: {batch_size: 5001}",
+        ["improve_at.small.record.train.batch_size = 5001", "5000 training images"],
+    ),
+    "  fashion_mnist:\n    record": (
+        "  fashion_mnits:\n    record",
+        ["improve_at = fashion_mnits", "did you mean fashion_mnist?"],
     ),
     "    all_images: {all_images: true}": (
         "    all_images: {all_images: true, train: {early_stop_count: 2}}",

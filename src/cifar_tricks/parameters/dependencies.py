@@ -20,6 +20,7 @@ from cifar_tricks.training.call import as_json
 NOT_OF_THE_STUDY = {
     "data",
     "scales",
+    "improve_at",
     "model",
     "trick",
     "device",
@@ -42,6 +43,7 @@ def study_parameters(params: Params) -> dict[str, Any]:
         "data": asdict(dataset(params)),
         "size": size.model_dump(mode="json", exclude={"train", "data"}, exclude_none=True),
         "train": protocol(params).model_dump(mode="json"),
+        "improve_at": params.model_dump(mode="json")["improve_at"].get(params.scale, {}),
     }
 
 

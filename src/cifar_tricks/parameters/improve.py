@@ -20,7 +20,7 @@ def improve_step(params: Params, step: str, scale: str | None = None) -> Stack:
 
 def change_at(params: Params, step: str, scale: str) -> Change | None:
     """What the scale has in place of values of an entry of ``improve``; None for nothing."""
-    return (params.scales[scale].improve or {}).get(step)
+    return params.improve_at.get(scale, {}).get(step)
 
 
 def changed(stack: Stack, change: Change) -> Stack:
@@ -51,9 +51,11 @@ def check_changes(params: Params) -> None:
     Raises:
         ValueError: it is not; the key, the value and what is valid.
     """
-    for scale, size in params.scales.items():
-        for step, change in (size.improve or {}).items():
-            where = ("scales", scale, "improve")
+    for scale, changes in params.improve_at.items():
+        if scale not in params.scales:
+            raise ValueError(wrong_name(("improve_at",), scale, params.scales))
+        for step, change in changes.items():
+            where = ("improve_at", scale)
             if step not in params.improve:
                 raise ValueError(wrong_name(where, step, params.improve))
             check_change(change, params.improve[step], (*where, step))

@@ -56,8 +56,6 @@ class Scale(Section):
     threads: Annotated[int, Field(ge=1, le=1024)]
     # What its training protocol has in place of values of ``train``.
     train: dict[str, Any] = Field(default_factory=dict)
-    # What it has in place of values of entries of ``improve``, such as a smaller net.
-    improve: dict[Name, Change] | None = None
     # The kind of device that its seeds come from; None: any, and the report names them.
     device: Literal["cpu", "cuda"] | None = None
     # In place of `data`.
@@ -194,6 +192,8 @@ class Params(Section):
     reference: Net
     tricks: dict[Name, dict[str, Any]]
     improve: dict[Name, Stack]
+    # What scales have in place of values of its entries, such as a smaller net.
+    improve_at: dict[str, dict[Name, Change]] = Field(default_factory=dict)
     combine: dict[Name, Stack]
     sensitivity: dict[Name, Setting]
     ablation: Ablation | None = None

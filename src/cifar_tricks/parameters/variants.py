@@ -186,7 +186,7 @@ def _stacked(
 
 
 def _improved(params: Params, scale: str, step: str) -> Variant:
-    where = ("scales", scale, "improve", step) if change_at(params, step, scale) else None
+    where = ("improve_at", scale, step) if change_at(params, step, scale) else None
     stack = improve_step(params, step, scale)
     try:
         return _stacked(params, scale, step, stack, group="improve", where=where)

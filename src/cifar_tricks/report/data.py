@@ -24,7 +24,6 @@ from cifar_tricks.report.side_by_side import carried_counts, carried_csv, carrie
 
 # What has to be equal for two scales to train in the same way.
 ALIKE = {"train_images", "validation_images", "num_epochs", "precision", "threads", "device"}
-ALIKE |= {"improve"}
 
 
 def data_context(study: StudyResults) -> dict[str, Any]:
@@ -92,7 +91,8 @@ def find_beside(params: Params) -> Beside | None:
     ):
         return None
     sizes = [
-        params.scales[name].model_dump(include=ALIKE) | {"train": protocol(params, name)}
+        params.scales[name].model_dump(include=ALIKE)
+        | {"train": protocol(params, name), "improve": params.improve_at.get(name)}
         for name in (other, params.scale)
     ]
     return Beside(
