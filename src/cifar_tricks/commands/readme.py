@@ -17,7 +17,12 @@ from cifar_tricks.evaluation.original import original_result
 from cifar_tricks.evidence.cells import number
 from cifar_tricks.report.findings import Findings
 from cifar_tricks.report.markdown import Markdown, render, table
-from cifar_tricks.report.side_by_side import protocols_table, turned
+from cifar_tricks.report.side_by_side import (
+    carried_counts,
+    carried_table,
+    protocols_table,
+    turned,
+)
 from cifar_tricks.report.speed import BENCH, read_bench, speed_table
 
 PAGES = (Path("README.md"), Path("docs/speed.md"), Path("docs/findings.md"))
@@ -63,8 +68,9 @@ def renewed(page: Path) -> str:
 
 def said(template: Path) -> str:
     """What a page's template says of the committed reports."""
-    words = {"scale": cache(Findings), "protocols_table": protocols_table, "turned": turned}
-    return render(template.name, words, template.parent)
+    words = (protocols_table, turned, carried_table, carried_counts)
+    names = {"scale": cache(Findings), **{word.__name__: word for word in words}}
+    return render(template.name, names, template.parent)
 
 
 def fill(text: str) -> str:
