@@ -160,8 +160,8 @@ MISTAKES = {
         "filters: [0, 16, 32",
         ["improve_at.quick.record.net.filters.0 = 0"],
     ),
-    "train: {batch_size: 128}": (
-        "train: {batch_size: 5001}",
+    "64, 64]}, train: {batch_size: 128}": (
+        "64, 64]}, train: {batch_size: 5001}",
         ["improve_at.small.record.train.batch_size = 5001", "5000 training images"],
     ),
     "  fashion_mnist:\n    record": (
