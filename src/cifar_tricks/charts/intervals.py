@@ -37,6 +37,7 @@ class ChartRow:
         original: the original report's value, or None.
         tone: what its colour says: better, worse, unclear, or plain.
         flaw: what stands in the place of a value.
+        flaw_side: where: left or right.
         note: more for the tooltip.
     """
 
@@ -47,6 +48,7 @@ class ChartRow:
     original: float | None = None
     tone: str = "plain"
     flaw: str = ""
+    flaw_side: str = "right"
     note: str = ""
 
 
@@ -107,11 +109,7 @@ def interval_chart(
             DIAMOND,
             {"x": x | at | {"field": "original"}, "y": y},
         ),
-        _layer(
-            [{"label": row.label, "flaw": row.flaw, "tone": "unclear"} for row in rows if row.flaw],
-            {"type": "text", "align": "right", "dx": -4, "fontStyle": "italic"},
-            {"x": {"value": "width"}, "y": y, "text": {"field": "flaw"}},
-        ),
+        *(_flaws(rows, y, side) for side in {row.flaw_side: "" for row in rows if row.flaw}),
     ]
     return make_spec(title, ROW_HEIGHT * max(1, len(rows))) | {"layer": layers}
 
@@ -156,6 +154,16 @@ def _rule(place: float | None, x: Spec) -> list[Spec]:
     return [
         {"data": {"values": [{"at": place}]}, "mark": mark, "encoding": {"x": x | {"field": "at"}}}
     ]
+
+
+def _flaws(rows: Sequence[ChartRow], y: Spec, side: str) -> Spec:
+    shown = [row for row in rows if row.flaw and row.flaw_side == side]
+    place, dx = (0, 4) if side == "left" else ("width", -4)
+    return _layer(
+        [{"label": row.label, "flaw": row.flaw, "tone": "unclear"} for row in shown],
+        {"type": "text", "align": side, "dx": dx, "fontStyle": "italic"},
+        {"x": {"value": place}, "y": y, "text": {"field": "flaw"}},
+    )
 
 
 def _point(**more: Any) -> Spec:

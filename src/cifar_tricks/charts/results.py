@@ -83,7 +83,10 @@ def _within_axis(row: ChartRow) -> ChartRow:
     or nothing."""
     if row.mean is None or abs(row.mean) <= OFF_AXIS:
         return row
-    return ChartRow(label=row.label, mean=None, flaw=f"{row.mean:+.4f}, off the axis")
+    side = "left" if row.mean < 0 else "right"
+    return ChartRow(
+        label=row.label, mean=None, flaw=f"{row.mean:+.4f}, off the axis", flaw_side=side
+    )
 
 
 def factorial_chart(factorial: Factorial) -> Spec | None:
