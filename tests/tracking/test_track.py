@@ -184,9 +184,13 @@ def test_logging_twice_adds_nothing_but_another_experiment_does(
 
 @pytest.mark.fault("store")
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(KeyboardInterrupt(), "KILLED"), (MemoryError(), "RUNNING")],
-    ids=["interrupted", "killed without a word"],
+    ("error", "status", "new_store"),
+    [
+        (KeyboardInterrupt(), "KILLED", False),
+        (MemoryError(), "RUNNING", False),
+        (KeyboardInterrupt(), "KILLED", True),
+    ],
+    ids=["interrupted", "killed without a word", "interrupted in a new store"],
 )
 def test_what_an_interrupted_process_left_is_replaced(
     params: Params,
@@ -194,8 +198,11 @@ def test_what_an_interrupted_process_left_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     status: str,
+    new_store: bool,
 ) -> None:
     variants = {"model1-adam": write_variant("model1-adam")}
+    if new_store:
+        Path("mlflow.db").unlink()
 
     def killed(*_: object) -> None:
         raise error

@@ -6,13 +6,14 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cifar_tricks.base.errors import Interrupted
 from cifar_tricks.tracking.experiment import Experiment, open_experiment
 from cifar_tricks.tracking.interrupted import ROLE as INTERRUPTED
 from cifar_tricks.tracking.logged_run import LoggedRun
-from cifar_tricks.tracking.mlflow_store import open_store, told_in_one_line
+from cifar_tricks.tracking.mlflow_store import new_store, open_store, told_in_one_line
 from cifar_tricks.tracking.sharing import (
     has_turns,
     is_being_logged,
@@ -45,15 +46,23 @@ def logging_session(scale: str) -> Iterator[Callable[[LoggedRun], bool]]:
     with told_in_one_line(store), _told_to_end():
         turn = lock(store)
         with turn:
-            client = open_store(store)
-            experiment = open_experiment(client, scale, store)
+            if not store.exists:
+                with new_store(store) as made:
+                    yield _opened(made, scale)
+                return
+            log = _opened(store, scale)
 
         def log_once(logged: LoggedRun) -> bool:
             # Per variant, so that experiments that run at the same time take turns.
             with turn:
-                return _log_once(store, client, experiment, logged)
+                return log(logged)
 
         yield log_once
+
+
+def _opened(store: Store, scale: str) -> Callable[[LoggedRun], bool]:
+    client = open_store(store)
+    return partial(_log_once, store, client, open_experiment(client, scale, store))
 
 
 @contextmanager
