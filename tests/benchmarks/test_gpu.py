@@ -38,6 +38,7 @@ def gpu(
     )
 
 
+@pytest.mark.slow
 def test_check_finds_every_way_equal_for_every_trick(tmp_path: Path) -> None:
     done = gpu("check", "--output", tmp_path / "out", "--device", "cpu", "--minutes", 5)
     assert done.returncode == 0, done.stderr

@@ -201,6 +201,8 @@ def put_back(template: Repository) -> Iterator[None]:
     """Leaves the repository as it was before."""
     before = run_cache(template)
     yield
+    for name in experiments(template):
+        template.run("git", "update-ref", "-d", name)
     # What a test took over from a record would be taken for what another one trains.
     for entry in run_cache(template) - before:
         entry.unlink()
@@ -214,6 +216,11 @@ def put_back(template: Repository) -> Iterator[None]:
 def run_cache(repository: Repository) -> set[Path]:
     """What DVC knows of runs of stages: a file for each of their results."""
     return {path for path in (repository.folder / ".dvc/cache/runs").rglob("*") if path.is_file()}
+
+
+def experiments(repository: Repository) -> list[str]:
+    """Git's names of those that ended well."""
+    return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
 
 
 @contextlib.contextmanager

@@ -204,9 +204,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
-@pytest.mark.fault("params", tried=200)
+@pytest.mark.fault("params", tried=100)
 def test_any_wrong_value_anywhere_is_a_user_error_or_valid(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

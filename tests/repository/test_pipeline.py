@@ -14,6 +14,7 @@ from helpers.dvc_repository import (
     LOOKS,
     TRAININGS,
     Repository,
+    experiments,
     queue_workers,
     stages_run,
     wait_for,
@@ -243,10 +244,14 @@ def test_queued_experiments(repository: Repository) -> None:
     assert output.count("Queued experiment") == 4
     # Two of them, each of another trick and net, run at once.
     repository.run("dvc", "queue", "remove", "grid-2", "grid-3")
+
+    def ended() -> set[str]:
+        return {name.rsplit("/")[-1] for name in experiments(repository)}
+
     with queue_workers(repository):
         # Git tells for nothing what DVC tells for a second of a core.
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: {"grid-1", "grid-4"} <= experiments(repository), seconds=120)
+            wait_for(lambda: {"grid-1", "grid-4"} <= ended(), seconds=120)
         for _ in range(20):
             status = repository.run("dvc", "queue", "status")
             if not any(word in status for word in ("Queued", "Running")):
@@ -256,12 +261,6 @@ def test_queued_experiments(repository: Repository) -> None:
     assert status.count("Success") == 2, "\n".join([status, *logs])
     # What they logged lies in the main checkout, not in their temporary copies.
     assert (repository.folder / "mlflow.db").exists()
-
-
-def experiments(repository: Repository) -> set[str]:
-    """Names of those that ended well."""
-    references = repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps")
-    return {line.rsplit("/")[-1] for line in references.splitlines()}
 
 
 def test_a_record_takes_the_place_of_a_training(repository: Repository) -> None:
