@@ -156,6 +156,10 @@ MISTAKES = {
         "{without: [geul], net: {filters: [16, 16, 32",
         ["improve_at.quick.record.without = geul", "gelu?"],
     ),
+    "    record: {net: {filters: [16, 16, 64": (
+        "    record: {tricks: {silu: {}}, net: {filters: [16, 16, 64",
+        ["improve_at.small.record.tricks.gelu: it changes nothing"],
+    ),
     "filters: [16, 16, 32": (
         "filters: [0, 16, 32",
         ["improve_at.quick.record.net.filters.0 = 0"],

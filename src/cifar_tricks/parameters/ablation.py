@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cifar_tricks.base.mistakes import wrong_name
-from cifar_tricks.parameters.improve import changed, check_change, improve_step
+from cifar_tricks.parameters.improve import change_at, changed, check_change, improve_step
 from cifar_tricks.parameters.schema import Change, Params, Stack, WholeFile
 
 GROUP = "ablation"
@@ -33,6 +33,20 @@ def ablated(params: Params, scale: str) -> Iterator[tuple[str, str, Stack, tuple
         for trick, values in ablation.alone.tricks.items():
             stack = Stack(model=model, tricks={trick: values})
             yield f"{model}-{trick}", trick, stack, (GROUP, "alone")
+
+
+def lists_of_tricks(params: Params, scale: str) -> Iterator[tuple[Stack, tuple[str, ...]]]:
+    """The lists of ``improve``, ``combine`` and ``ablation`` at a scale, and the keys that lead to
+    each."""
+    for step in params.improve:
+        change = change_at(params, step, scale)
+        other = change is not None and (change.tricks or change.without)
+        at = ("improve_at", scale) if other else ("improve",)
+        yield improve_step(params, step, scale), (*at, step)
+    for step, stack in params.combine.items():
+        yield stack, ("combine", step)
+    for _, _, stack, where in ablated(params, scale):
+        yield stack, where
 
 
 def spelled_out(keys: Iterable[str], known: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from ruamel.yaml import YAML
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.mistakes import explain, printable
+from cifar_tricks.parameters.ablation import lists_of_tricks
 from cifar_tricks.parameters.rules import check_factorial, check_images, check_names, is_usable
 from cifar_tricks.parameters.schema import Params
+from cifar_tricks.parameters.stacks import check_list
 from cifar_tricks.parameters.variants import variants
 
 LARGEST_FILE = 200_000  # bytes; more would take longer to read than a mistake may take to tell
@@ -36,16 +40,28 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     try:
         params = Params.model_validate(content)
         check_names(params)
-        for scale in params.scales:
-            if is_usable(params, scale):
-                check_images(params, scale)
-                variants(params, scale, ablation=True)
+        usable = [scale for scale in params.scales if is_usable(params, scale)]
+        for scale in usable:
+            check_images(params, scale)
+            variants(params, scale, ablation=True)
+        _check_lists(params, usable)
         check_factorial(params)
     except ValidationError as error:
         raise UserError(f"{path}: {printable(explain(error))}") from error
     except ValueError as error:
         raise UserError(f"{path}: {printable(str(error))}") from error
     return params
+
+
+def _check_lists(params: Params, scales: Sequence[str]) -> None:
+    """Whether each trick of each list changes anything. A list that scales share is looked at once:
+    that takes longer than all other checks together, and every process begins with them."""
+    seen = set()
+    for scale in scales:
+        for stack, where in lists_of_tricks(params, scale):
+            if (key := json.dumps([stack.model, stack.tricks])) not in seen:
+                check_list(params, scale, stack, where=where)
+            seen.add(key)
 
 
 def _read(path: Path) -> Any:

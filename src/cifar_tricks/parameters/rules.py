@@ -178,14 +178,15 @@ def check_effects(base: Recipe, tricks: Mapping[str, Trick], where: str) -> None
         tricks: the list, in its order.
         where: the keys that lead to it.
     """
-    whole = apply(base, tricks)
-    for name in tricks:
-        others = {other: trick for other, trick in tricks.items() if other != name}
-        if name != "baseline" and apply(base, others) == whole:
+    whole, before, behind = apply(base, tricks), base, dict(tricks)
+    for name, trick in tricks.items():
+        del behind[name]
+        if name != "baseline" and apply(before, behind) == whole:
             raise ValueError(
                 f"{where}.{name}: it changes nothing: a trick behind it takes its place; leave one "
                 "of them out, or put it behind"
             )
+        before = apply_trick(trick, name, before)
 
 
 def apply(recipe: Recipe, tricks: Mapping[str, Trick]) -> Recipe:

@@ -30,6 +30,26 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
     Raises:
         ValueError: a wrong value, with its place.
     """
+    recipe = apply(_base(params, scale, stack, where), _tricks(stack, where))
+    check_recipe(recipe, stack, where)
+    return recipe
+
+
+def check_list(params: Params, scale: str, stack: Stack, *, where: Keys) -> None:
+    """Whether each trick of a list, of which :func:`stacked` makes a recipe, changes anything.
+
+    Args:
+        params, scale, stack, where: as there.
+
+    Raises:
+        ValueError: one does not, with its place.
+    """
+    if len(stack.tricks) > 1:
+        base = _base(params, scale, stack, where)
+        check_effects(base, _tricks(stack, where), ".".join((*where, "tricks")))
+
+
+def _base(params: Params, scale: str, stack: Stack, where: Keys) -> Recipe:
     models = {**params.models, "reference": params.reference}
     if stack.model not in models:
         raise ValueError(wrong_name((*where, "model"), stack.model, models))
@@ -45,19 +65,19 @@ def stacked(params: Params, scale: str, stack: Stack, *, where: Keys) -> Recipe:
             )
         images = filled["train_images"] + filled["validation_images"]
         filled |= {"train_images": images, "validation_images": 0}
-    recipe = Recipe(
+    return Recipe(
         net=_spec(stack, models[stack.model], where, sizes),
         optimizer=Call("torch.optim.SGD", {"lr": train.learning_rate}),
         batch_size=train.batch_size,
         **filled,
     )
-    place = (*where, "tricks")
-    tricks = {name: _trick(name, values, (*place, name)) for name, values in stack.tricks.items()}
-    whole = apply(recipe, tricks)
-    check_recipe(whole, stack, where)
-    if len(tricks) > 1:
-        check_effects(recipe, tricks, ".".join(place))
-    return whole
+
+
+def _tricks(stack: Stack, where: Keys) -> dict[str, Trick]:
+    return {
+        name: _trick(name, values, (*where, "tricks", name))
+        for name, values in stack.tricks.items()
+    }
 
 
 def _spec(stack: Stack, model: Net | ImportedNet, where: Keys, sizes: Mapping[str, Any]) -> NetSpec:

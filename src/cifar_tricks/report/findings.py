@@ -129,12 +129,8 @@ class Findings:
 
     def ingredients(self) -> Markdown:
         """A row per ingredient of a recipe that is on record; empty for none."""
-        if not (Path("reports") / self.scale / "ingredients.csv").exists():
-            return Markdown()
-        rows = self._read("ingredients.csv")
-        known = rows.astype(object).where(rows.notna(), None)
         cells = []
-        for row in known[rows["difference"].notna()].to_dict("records"):
+        for row in self._ingredients():
             bounds = IN_A_SENTENCE.interval(row["difference_low"], row["difference_high"])
             place = f"alone on {row['model']}" if row["change"] == "alone" else row["change"]
             effect = Markdown(f"{IN_A_SENTENCE.signed(row['difference'])} {bounds}")
@@ -142,6 +138,18 @@ class Findings:
             cells.append([code(row["ingredient"]), place, str(row["n"]), effect, p])
         header = ["ingredient", "change", "n", "difference", "p (Holm)"]
         return table(header, cells, "llr") if cells else Markdown()
+
+    def ingredients_that(self, sign: int, change: str) -> str:
+        """Those whose change, ``left out`` or ``alone``, has this sign; 0 for not resolved."""
+        rows = [row for row in self._ingredients() if row["change"] == change]
+        return listed(code(row["ingredient"]) for row in rows if direction(row) == sign)
+
+    def _ingredients(self) -> list[dict[str, Any]]:
+        if not (Path("reports") / self.scale / "ingredients.csv").exists():
+            return []
+        rows = self._read("ingredients.csv")
+        known = rows.astype(object).where(rows.notna(), None)
+        return [*map(dict, known[rows["difference"].notna()].to_dict("records"))]
 
     def cost(self) -> tuple[int, float]:
         """Trainings on record, and the hours that they took one after the other."""
@@ -167,5 +175,6 @@ def listed(items: Iterable[str]) -> Markdown:
 
 
 def direction(row: Mapping[str, Any]) -> int:
-    """The difference's sign where it is resolved, else 0; p may be no number."""
-    return (1 if row["difference"] > 0 else -1) if row["p_holm"] <= ALPHA else 0
+    """The difference's sign where it is resolved, else 0; p may be no number, or None."""
+    resolved = row["p_holm"] is not None and row["p_holm"] <= ALPHA
+    return (1 if row["difference"] > 0 else -1) if resolved else 0
