@@ -39,9 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data: bytes) -> None:
+        self.request_log.sent += len(data)  # before whoever reads it can ask
         self.wfile.write(data)
         self.wfile.flush()
-        self.request_log.sent += len(data)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
