@@ -105,6 +105,7 @@ def test_a_seed_that_is_damaged_in_the_cache_is_trained_again(repository: Reposi
     damaged.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_forcing_a_run_gives_the_same_bytes(repository: Repository) -> None:
     before = repository.lock
     stages = ["augment", "train@model1-leaky_relu", "combine@both", "evaluate", "report"]
