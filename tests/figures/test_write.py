@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,16 @@ from helpers.synthetic_study import NUM_TEST_IMAGES, make_study
 from PIL import Image
 
 from cifar_tricks.base.errors import UserError
-from cifar_tricks.charts.results import effect_charts, ladder_chart
+from cifar_tricks.charts.intervals import ChartRow, interval_chart
+from cifar_tricks.charts.results import effect_charts, ladder_chart, within_axis
 from cifar_tricks.charts.vega_lite import trick_colours
 from cifar_tricks.datasets.catalogue import CIFAR10
 from cifar_tricks.evidence.curves import mean_curve, read_curves
 from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.predictions import read_predictions
+from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study_results import StudyResults, read_study
-from cifar_tricks.figures.chart_files import light_theme, write_chart
+from cifar_tricks.figures.chart_files import Chart, light_theme, write_chart
 from cifar_tricks.figures.plot_tables import write_plot_tables
 from cifar_tricks.figures.write import (
     augmentation_results,
@@ -81,6 +84,29 @@ def test_every_figure_is_there_says_something_and_is_shown(study: StudyResults) 
     write_report(study, predictions(), FOLDER)
     links = re.findall(r"!\[.+?\]\((.+?)\)", (FOLDER / "report.md").read_text())
     assert len(links) == len(found) and {FOLDER / link for link in links} == set(found.values())
+
+
+def test_rows_whose_labels_have_other_lengths_are_not_cut_off(tmp_path: Path) -> None:
+    def panel(label: str) -> dict[str, Any]:
+        rows = [ChartRow(label=label, mean=0.1)]
+        return interval_chart(rows, title="t", axis="x", domain=(-0.2, 0.2))
+
+    path = tmp_path / "chart.png"
+    rows = [[panel("a_very_long_label_of_a_trick")], [panel("short"), panel("a_longer_one")]]
+    write_chart(path, Chart(title="t", rows=rows))
+    with Image.open(path) as picture:
+        edge = picture.convert("L").crop((1342, 0, 1350, picture.height))
+        assert edge.getextrema() == (255, 255)
+
+
+def test_what_would_hide_other_ingredients_is_told_or_left_out() -> None:
+    interval = Interval(low=-0.5, high=0.4)
+    few = ChartRow(label="a", mean=-0.05, interval=interval, values=(-0.1, 0.0))
+    assert within_axis(few) == replace(few, interval=None)
+    many = replace(few, values=(-0.1, 0.0, -0.05))
+    assert within_axis(many) == many
+    far = within_axis(replace(many, mean=-0.5))
+    assert (far.mean, far.flaw, far.flaw_side) == (None, "-0.5000, off the axis", "left")
 
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:

@@ -164,9 +164,13 @@ def test_ingredients_are_a_table_where_they_are_on_record(write: Write) -> None:
         "| `gelu` | left out | 10 | -0.012 [-0.020, -0.004] | 0.040 |",
         "| `silu` | alone on model2 | 1 | +0.030 — | — |",
     ]
-    assert found.ingredients_that(-1, "left out") == "`gelu`"
-    assert found.ingredients_that(1, "left out") == found.ingredients_that(1, "alone") == "none"
-    assert found.ingredients_that(0, "alone") == "`silu`"
+    assert found.ingredients_that(-1, "left out", "model1") == "`gelu`"
+    assert (
+        found.ingredients_that(1, "left out", "model1")
+        == found.ingredients_that(1, "alone", "model2")
+        == "none"
+    )
+    assert found.ingredients_that(0, "alone", "model2") == "`silu`"
     path.write_text(",".join(names) + "\n")
     assert found.ingredients() == ""
 

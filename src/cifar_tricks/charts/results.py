@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.charts.vega_lite import Spec, heat_map
@@ -20,6 +21,7 @@ from cifar_tricks.parameters.protocol import follows_original
 AXIS = "difference in test accuracy"
 # Differences beyond it are told in words beside those of ingredients.
 OFF_AXIS = 0.2
+FEWEST = 3  # seeds, for an interval beside others
 
 
 def effect_charts(evidence: Evidence) -> dict[str, Spec]:
@@ -68,7 +70,7 @@ def ingredient_charts(found: Ingredients) -> dict[str, Spec]:
         ordered = sorted(shown, key=lambda one: one[0], reverse=name in found.alone)
         effects = [effect for _, effect in ordered]
         rows = effect_rows(found.study, effects, [ingredient(effect) for effect in effects])
-        if rows := [_within_axis(row) for row in rows]:
+        if rows := [within_axis(row) for row in rows]:
             charts[name] = interval_chart(
                 rows,
                 title=f"{AXIS[0].upper()}{AXIS[1:]} from {name}. {_said(rows)}",
@@ -78,11 +80,11 @@ def ingredient_charts(found: Ingredients) -> dict[str, Spec]:
     return charts
 
 
-def _within_axis(row: ChartRow) -> ChartRow:
-    """The row, or in words one that would hide what all others differ by: its nets learned little
-    or nothing."""
+def within_axis(row: ChartRow) -> ChartRow:
+    """The row without what would hide what all others differ by: the interval of two seeds, and
+    whatever its nets say that learned little or nothing."""
     if row.mean is None or abs(row.mean) <= OFF_AXIS:
-        return row
+        return row if len(row.values) >= FEWEST else replace(row, interval=None)
     side = "left" if row.mean < 0 else "right"
     return ChartRow(
         label=row.label, mean=None, flaw=f"{row.mean:+.4f}, off the axis", flaw_side=side

@@ -68,7 +68,9 @@ class Chart:
 
 def write_chart(path: Path, chart: Chart) -> None:
     """Draws a chart on white and writes it as PNG."""
-    rows = [_row(panels) for panels in chart.rows]
+    # Frames are in line, so a row begins behind the longest labels of all rows.
+    left = max(_labels(panel) for panels in chart.rows for panel in panels)
+    rows = [_row(panels, left) for panels in chart.rows]
     # It begins where the first panel does.
     legend = [_legend(chart.keys, ROOM - _labels(chart.rows[0][0]))] if chart.keys else []
     heading = {"anchor": "start", "color": "var(--ink)", "fontSize": 14, "frame": "group"}
@@ -101,10 +103,10 @@ def write_chart(path: Path, chart: Chart) -> None:
     write_picture(path, canvas)
 
 
-def _row(panels: Sequence[Spec]) -> Spec:
+def _row(panels: Sequence[Spec], left: float) -> Spec:
     """The panels without what stands for the page's layout, as wide as there is room."""
     labels = max(map(_labels, panels))
-    width = (ROOM - GAP * (len(panels) - 1)) / len(panels) - labels
+    width = (ROOM - left - (GAP + labels) * (len(panels) - 1)) / len(panels)
     shown = [
         {key: value for key, value in panel.items() if key not in ("$schema", "autosize")}
         | {"width": round(width)}

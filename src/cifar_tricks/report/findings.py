@@ -139,9 +139,11 @@ class Findings:
         header = ["ingredient", "change", "n", "difference", "p (Holm)"]
         return table(header, cells, "llr") if cells else Markdown()
 
-    def ingredients_that(self, sign: int, change: str) -> str:
-        """Those whose change, ``left out`` or ``alone``, has this sign; 0 for not resolved."""
-        rows = [row for row in self._ingredients() if row["change"] == change]
+    def ingredients_that(self, sign: int, change: str, model: str) -> str:
+        """Those whose change, ``left out`` or ``alone``, has this sign on a net; 0 for not
+        resolved."""
+        of = (change, model)
+        rows = [row for row in self._ingredients() if (row["change"], row["model"]) == of]
         return listed(code(row["ingredient"]) for row in rows if direction(row) == sign)
 
     def _ingredients(self) -> list[dict[str, Any]]:
