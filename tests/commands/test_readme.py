@@ -32,6 +32,21 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "augment_online" in second.resolved("model1", -1)
     assert "dropout" in first.resolved("model1", 1) and "`dropout`" in second.open("model1")
     assert fmean(first.pairs["model2-dropout"]) > 0 > fmean(second.pairs["model2-dropout"])
+    steps = ("stacked", "slope", "fourth_layer", "best", "best_four_layers")
+    below, above = ([s.accuracies[f"improve-{step}"] for step in steps] for s in (first, second))
+    assert all(len(seeds) == 5 and max(seeds) < 0.80 for seeds in below)
+    assert all(fmean(seeds) > 0.80 and sorted(seeds)[1] > 0.80 for seeds in above)
+    assert min(first.accuracies["improve-further"]) > 0.90
+    assert min(first.accuracies["transfer-efficientnet_lite0"]) > 0.8968
+    settings = {k: r["p_holm"] for k, r in first.comparisons.items() if "sensitivity" in k}
+    assert {key.partition("-")[2] for key, p in settings.items() if p <= 0.05} == {
+        "model1_rate_0_01", "model2_rate_0_01", "model1_stride_2", "model2_batch_128",
+    }  # fmt: skip
+    for model, names in (("model1", ("augment", "batch_norm")),
+                         ("model2", ("augment", "adam", "batch_norm"))):  # fmt: skip
+        singles = (f"{model}-{name}" for name in names)
+        low, high = first.beyond(f"combine-{model}_{'_'.join(names)}", *singles).split(" ")[1:]
+        assert float(low.strip("[,")) < 0 < float(high.strip("]")), "gains add up"
     assert [
         len(scale.pairs[row["key"]]) for scale in (first, second) for row in scale.tricks()
     ] == [10] * 32

@@ -96,6 +96,26 @@ def test_a_scale_says_its_numbers(write: Write) -> None:
     assert found.cost() == (1, 0.5)
 
 
+def test_variants_are_compared_seed_by_seed(write: Write) -> None:
+    found = write("full", FIRST)
+    # of the seeds that both have
+    assert found.between("model1-dropout", "model1-adam") == "+0.000 [-0.127, +0.127]"
+    assert found.between("model2-adam", "model1-dropout") == "-0.030"
+    assert found.beyond("model1-dropout", "model1-adam") == "+0.000 [-0.127, +0.127]"
+    assert found.beyond("model2-dropout", "model2-adam", "model1-dropout") == "-0.050"
+    assert found.between("model1-gelu", "model1-adam") == "—"
+
+
+def test_the_settings_are_a_table(write: Write) -> None:
+    found = write("full", FIRST)
+    assert len(found.settings().splitlines()) == 2
+    row = found.comparisons["model1-adam"] | {"group": "sensitivity", "claim": "worse"}
+    found.comparisons["model1-adam"] = row | {"verdict": "refuted", "p_holm": 0.0301}
+    assert found.settings().splitlines()[2] == (
+        "| `adam` | 2 | +0.020 [-0.107, +0.147] | 0.030 | worse | refuted |"
+    )
+
+
 def test_tricks_are_sorted_by_what_is_resolved(write: Write) -> None:
     found = write("full", FIRST)
     assert found.resolved("model1", 1) == "`adam` (+0.020) and `dropout` (+0.030)"
@@ -150,19 +170,19 @@ def test_findings_carry_over_or_not(write: Write) -> None:
 def test_ingredients_are_a_table_where_they_are_on_record(write: Write) -> None:
     found = write("first", FIRST)
     assert found.ingredients() == ""
-    names = ("ingredient", "change", "model", "n", "difference", "difference_low")
-    names += ("difference_high", "p_holm")
+    names = ("ingredient", "change", "model", "n", "test_accuracy", "in_views")
+    names += ("difference", "difference_low", "difference_high", "p_holm")
     lines = [
-        ("gelu", "left out", "model1", 10, -0.012, -0.02, -0.004, 0.0402),
-        ("silu", "alone", "model2", 1, 0.03, "", "", ""),
-        ("dirac", "left out", "model1", 0, "", "", "", ""),
+        ("gelu", "left out", "model1", 10, 0.9228, 0.93, -0.012, -0.02, -0.004, 0.0402),
+        ("silu", "alone", "model2", 1, 0.7, "", 0.03, "", "", ""),
+        ("dirac", "left out", "model1", 0, "", "", "", "", "", ""),
     ]
     text = "\n".join(",".join(map(str, line)) for line in (names, *lines))
     path = Path("reports/first/ingredients.csv")
     path.write_text(text + "\n")
     assert found.ingredients().splitlines()[2:] == [
-        "| `gelu` | left out | 10 | -0.012 [-0.020, -0.004] | 0.040 |",
-        "| `silu` | alone on model2 | 1 | +0.030 — | — |",
+        "| `gelu` | left out | 10 | 0.9228 | 0.9300 | -0.012 [-0.020, -0.004] | 0.040 |",
+        "| `silu` | alone on model2 | 1 | 0.7000 | — | +0.030 — | — |",
     ]
     assert found.ingredients_that(-1, "left out", "model1") == "`gelu`"
     assert (

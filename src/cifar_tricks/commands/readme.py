@@ -137,15 +137,15 @@ def _read(scale: str, name: str) -> pd.DataFrame:
 
 
 def steps_table(*scales: str) -> Markdown:
-    """The reference net, the steps of ``improve`` and the net from ImageNet, a row per scale; those
-    without a result are left out."""
+    """The reference net, the steps of ``improve`` and the net from ImageNet, a row for each that
+    has a result at one of the scales."""
+    found = [Findings(scale) for scale in scales]
+    rows = pd.concat([_read(scale, "results.csv") for scale in scales])
+    shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
     cells = []
-    for scale in scales:
-        found, rows = Findings(scale), _read(scale, "results.csv")
-        shown = rows[rows["group"].isin(STEP_GROUPS) & rows["test_accuracy"].notna()]
-        for key in map(str, shown["key"].drop_duplicates()):
-            original = number((original_result(key) or {}).get("test_accuracy"))
-            accuracies = [found.accuracy(key), found.in_views(key)]
-            cells.append([key, scale, str(found.n(key)), *accuracies, original])
-    header = ["net", "scale", "n", "test accuracy", "in several views", "original"]
-    return table(header, cells, "llr")
+    for key in map(str, shown["key"].drop_duplicates()):
+        original = number((original_result(key) or {}).get("test_accuracy"))
+        reached = [cell for one in found for cell in (str(one.n(key)), one.accuracy(key))]
+        cells.append([key, *reached, original])
+    header = [name for scale in scales for name in ("n", scale)]
+    return table(["net", *header, "original"], cells, "lr")

@@ -38,6 +38,8 @@ class Provenance:
         code_hashes: of the modules that a variant loads.
         data_hashes: of the training images.
         costs: of groups of variants, where time is on record.
+        apart: keys of what another model of machine trained than its baseline, for some seed: equal
+            seeds may round differently there.
         command: that makes the page again.
     """
 
@@ -47,6 +49,7 @@ class Provenance:
     code_hashes: list[str]
     data_hashes: list[str]
     costs: list[Cost]
+    apart: list[str]
     command: str
 
 
@@ -63,12 +66,23 @@ def provenance(study: StudyResults) -> Provenance:
         code_hashes=sorted({origin.code for origin in origins}),
         data_hashes=sorted({run.data.get("train", "") for run in runs}),
         costs=_costs(study),
+        apart=[key for key, result in study.results.items() if _is_apart(study, result)],
         command="make page" if grows else "make repro",
     )
 
 
 def _device(origin: Origin) -> str:
     return f"{origin.device} ({origin.device_name})"
+
+
+def _is_apart(study: StudyResults, result: Result) -> bool:
+    if result.variant.backbone:  # compared with nothing
+        return False
+    ours, theirs = result.run, study.baseline(result).run
+    if ours is None or theirs is None:
+        return False
+    pairs = ours.seeds.keys() & theirs.seeds.keys()
+    return any(_device(ours.seeds[s].origin) != _device(theirs.seeds[s].origin) for s in pairs)
 
 
 def _costs(study: StudyResults) -> list[Cost]:

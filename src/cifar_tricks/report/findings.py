@@ -17,7 +17,7 @@ from scipy import stats
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.notation import NOTHING, Notation
-from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread
+from cifar_tricks.evidence.cells import comparison_cells, mean_and_spread, number
 from cifar_tricks.evidence.statistics import ALPHA, CONFIDENCE, summarise
 from cifar_tricks.report.markdown import Markdown, code, table
 
@@ -57,6 +57,10 @@ class Findings:
         """Differences from the baseline of the same seed, likewise."""
         return self._by_seed("difference")
 
+    def _seeds(self, key: str, column: str = "test_accuracy") -> pd.Series:
+        rows = self._read("results.csv")
+        return rows[rows["key"] == key].set_index("seed")[column]
+
     def _by_seed(self, column: str) -> dict[str, list[float]]:
         rows = self._read("results.csv").dropna(subset=column)
         return {str(key): [*runs[column]] for key, runs in rows.groupby("key", sort=False)}
@@ -82,19 +86,36 @@ class Findings:
 
     def change(self, key: str) -> Markdown:
         """Mean difference from the baseline of the same net, over the pairs of seeds."""
-        pairs = self.pairs.get(key)
-        return Markdown(IN_A_SENTENCE.signed(fmean(pairs) if pairs else None))
+        return _change(self.pairs.get(key, []))
 
     def effect(self, key: str) -> Markdown:
         """The same with its interval."""
-        bounds = summarise(pairs).interval if (pairs := self.pairs.get(key)) else None
-        shown = f" {IN_A_SENTENCE.interval(bounds.low, bounds.high)}" if bounds else ""
-        return Markdown(f"{self.change(key)}{shown}")
+        return _effect(self.pairs.get(key, []))
+
+    def between(self, key: str, other: str) -> Markdown:
+        """Mean difference of a variant from another one, of any net, likewise."""
+        return _effect([*(self._seeds(key) - self._seeds(other)).dropna()])
+
+    def beyond(self, stack: str, *tricks: str) -> Markdown:
+        """By how much a stack's gain exceeds the sum of its tricks' gains, likewise."""
+        parts = sum(self._seeds(key, "difference") for key in tricks)
+        return _effect([*(self._seeds(stack, "difference") - parts).dropna()])
 
     def resolved(self, model: str, sign: int) -> str:
         """The tricks whose difference has the sign and a p-value, after Holm, of at most 0.05."""
         rows = [row for row in self.tricks(model) if direction(row) == sign]
         return listed(f"{code(row['trick'])} ({self.change(row['key'])})" for row in rows)
+
+    def settings(self) -> Markdown:
+        """The settings of task 3a, a row for each: what changes, and whether it is resolved."""
+        rows = [row for row in self.comparisons.values() if row["group"] == "sensitivity"]
+        cells = [
+            [code(row["key"].partition("-")[2]), str(row["n"]), self.effect(row["key"]),
+             IN_A_SENTENCE.p_value(row["p_holm"]), row["claim"], row["verdict"]]
+            for row in rows
+        ]  # fmt: skip
+        header = ["setting", "n", "difference", "p (Holm)", "the original", "verdict"]
+        return table(header, cells, "lrrrl")
 
     def open(self, model: str) -> str:
         """The tricks whose sign is not resolved, with how many seeds each might take."""
@@ -135,8 +156,10 @@ class Findings:
             place = f"alone on {row['model']}" if row["change"] == "alone" else row["change"]
             effect = Markdown(f"{IN_A_SENTENCE.signed(row['difference'])} {bounds}")
             p = IN_A_SENTENCE.p_value(row["p_holm"])
-            cells.append([code(row["ingredient"]), place, str(row["n"]), effect, p])
-        header = ["ingredient", "change", "n", "difference", "p (Holm)"]
+            reached = [number(row[name]) for name in ("test_accuracy", "in_views")]
+            cells.append([code(row["ingredient"]), place, str(row["n"]), *reached, effect, p])
+        header = ["ingredient", "change", "n", "test accuracy", "in views", "difference"]
+        header.append("p (Holm)")
         return table(header, cells, "llr") if cells else Markdown()
 
     def ingredients_that(self, sign: int, change: str, model: str) -> str:
@@ -161,6 +184,16 @@ class Findings:
         ]
         ends = [end for run in runs for end in run["seeds"].values()]
         return len(ends), sum(end["origin"]["seconds"] for end in ends) / 3600
+
+
+def _change(pairs: list[float]) -> Markdown:
+    return Markdown(IN_A_SENTENCE.signed(fmean(pairs) if pairs else None))
+
+
+def _effect(pairs: list[float]) -> Markdown:
+    bounds = summarise(pairs).interval if pairs else None
+    shown = f" {IN_A_SENTENCE.interval(bounds.low, bounds.high)}" if bounds else ""
+    return Markdown(f"{_change(pairs)}{shown}")
 
 
 def _points(values: Iterable[float]) -> str:
