@@ -41,15 +41,18 @@ SEEDS = Key(label="thin: single seeds", shape="stroke", opacity=0.35)
 
 
 def write_figures(study: StudyResults, predictions: pd.DataFrame, folder: Path) -> None:
-    """Writes every figure that there are results for.
+    """Writes every figure that there are results for; those of other nets go.
 
     Args:
         study: all results.
         predictions: of the test images.
         folder: ``reports/<scale>/figures``.
     """
-    evidence = Evidence(study=study, predictions=predictions)
-    for name, draw in plan_figures(evidence).items():
+    plan = plan_figures(Evidence(study=study, predictions=predictions))
+    for path in folder.glob("c*-*.png"):  # `make page` may have had another best net
+        if path.stem not in plan:
+            path.unlink()
+    for name, draw in plan.items():
         write_chart(folder / f"{name}.png", draw())
     if study.best is not None:
         shown = folder / f"curves-{study.best.key}.png"
@@ -141,10 +144,7 @@ def augmentation_results(study: StudyResults) -> list[Result]:
 def overview_figure(evidence: Evidence) -> Chart:
     """Difference from the baseline per trick, a panel per net."""
     panels = [chart | {"title": model} for model, chart in effect_charts(evidence).items()]
-    keys = [
-        _interval_keys(evidence.study),
-        *([TONES] if evidence.tricks.resolvable else []),
-    ]
+    keys = [_interval_keys(evidence.study), *([TONES] if evidence.tricks.resolvable else [])]
     title = "Test accuracy: difference from the baseline of the same net"
     rows = [panels[place : place + 2] for place in range(0, len(panels), 2)]
     return Chart(title=title, rows=rows, keys=keys)
