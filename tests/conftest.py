@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.synthetic_images import make_images
 
 from cifar_tricks.base.arrays import Arrays
@@ -72,6 +71,8 @@ def no_power_cut() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Rounding, and so golden values, must not depend on the machine's cores."""
+    import torch  # here: pytest's own process, which the workers wait for, has no use for it
+
     torch.set_num_threads(1)
 
 

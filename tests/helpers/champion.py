@@ -12,7 +12,6 @@ from helpers.synthetic_images import write_data
 from helpers.workplace import small_params
 
 from cifar_tricks.parameters.load import load_params
-from cifar_tricks.runs.train import train_variant
 
 FOLDER = Path("reports/quick/champion")
 
@@ -29,6 +28,8 @@ def trained(made_once: MadeOnce) -> Path:
 
 
 def train_two(root: Path) -> None:
+    from cifar_tricks.runs.train import train_variant  # slow to import
+
     for name in ("stages", "src"):
         shutil.copytree(ROOT / name, root / name)
     text = small_params((ROOT / "params.yaml").read_text())

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,6 @@ from typing import IO, Any, Self
 import numpy as np
 import psutil
 import pytest
-import torch
-import torchvision
 from helpers.made_once import MadeOnce
 from helpers.project import ROOT
 from helpers.synthetic_images import write_data
@@ -218,6 +217,18 @@ def run_cache(repository: Repository) -> set[Path]:
     return {path for path in (repository.folder / ".dvc/cache/runs").rglob("*") if path.is_file()}
 
 
+def logged_variants(store: Path) -> list[str]:
+    """The variants in a store, each as often as it is logged, and the champion's versions."""
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        rows = connection.execute(
+            "SELECT variant.value FROM runs JOIN tags AS variant USING (run_uuid)"
+            " JOIN tags AS role USING (run_uuid) WHERE runs.status = 'FINISHED'"
+            " AND variant.key = 'variant' AND role.key = 'role' AND role.value = 'variant'"
+            " UNION ALL SELECT 'champion ' || version FROM registered_model_aliases"
+        )
+        return sorted(name for (name,) in rows)
+
+
 def experiments(repository: Repository) -> list[str]:
     """Git's names of those that ended well."""
     return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
@@ -309,6 +320,9 @@ def write_backbone(folder: Path, *, used: str | None = "resnet18") -> None:
     choice = json.dumps({"used": used, "wanted": ["resnet18"]})
     write_atomically(folder / "data/pretrained/backbone.json", choice.encode())
     if used:
+        import torch  # slow to import, as is torchvision
+        import torchvision
+
         torch.manual_seed(0)
         weights = {n: v.numpy() for n, v in torchvision.models.resnet18().state_dict().items()}
         write_arrays(folder / f"data/pretrained/{used}.safetensors", weights)

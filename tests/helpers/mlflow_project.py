@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from helpers.project import ROOT
-from helpers.recipes import make_recipe
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.signed_json import to_json
@@ -74,6 +73,8 @@ def curve(seed: int) -> list[dict[str, Any]]:
 
 def write_variant(key: str, *, seeds: Sequence[int] = (0, 1), diverged: int | None = None) -> Any:
     """Writes the files of a run; returns its part of metrics.json."""
+    from helpers.recipes import make_recipe  # slow to import
+
     model, _, trick = key.partition("-")
     results = {}
     for seed in seeds:
