@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from cifar_tricks.base.errors import UserError, exit_code
 from cifar_tricks.base.surroundings import check_owner, settle
+from cifar_tricks.base.torchvision_alone import leave_compiler_out
 from cifar_tricks.base.wording import choose_from
 from cifar_tricks.commands.setup import use_own_interpreter
 
@@ -205,6 +206,7 @@ def main() -> NoReturn:
     """What the shell calls: the command, by the project's own interpreter."""
     if sys.argv[1:2] not in [[name] for name in EVERYWHERE]:
         use_own_interpreter()
+    leave_compiler_out()
     sys.exit(exit_code(settle) or run(sys.argv[1:]))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import settle
+from cifar_tricks.base.torchvision_alone import leave_compiler_out
 
 if TYPE_CHECKING:
     from cifar_tricks.parameters.schema import Params
@@ -151,4 +152,5 @@ def _seconds(seed: Seed) -> float | None:
 
 
 if __name__ == "__main__":
+    leave_compiler_out()
     sys.exit(exit_code(settle) or main(sys.argv[1:]))

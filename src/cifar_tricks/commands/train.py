@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cifar_tricks.base.errors import UserError, exit_code
+from cifar_tricks.base.torchvision_alone import leave_compiler_out
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -138,4 +139,5 @@ def _repository() -> Iterator[Repo]:
 
 
 if __name__ == "__main__":
+    leave_compiler_out()
     sys.exit(main(sys.argv[1:]))
