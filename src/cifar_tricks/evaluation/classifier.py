@@ -25,6 +25,7 @@ from cifar_tricks.base.files import restored
 from cifar_tricks.base.mistakes import explain, shorten
 from cifar_tricks.base.signed_json import to_json
 from cifar_tricks.datasets.dataset import is_name
+from cifar_tricks.evaluation import DESCRIPTION, WEIGHTS
 from cifar_tricks.parameters.schema import Net, Params
 from cifar_tricks.parameters.variants import planned_variants
 from cifar_tricks.training.call import Call, as_json
@@ -33,9 +34,6 @@ from cifar_tricks.training.normalisation import Normalisation
 from cifar_tricks.training.predicting import autocast
 from cifar_tricks.training.recipe import IMAGE_CHANNELS, AnyNet, NetSpec
 
-CARD = "card.md"
-
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 CALLS = ("activation", "norm_2d", "norm_1d", "dropout")
 LATER = {
     "conv_bias": bool,

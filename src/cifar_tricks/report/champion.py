@@ -15,7 +15,7 @@ import pandas as pd
 from cifar_tricks.base.arrays import read_arrays, write_arrays
 from cifar_tricks.base.files import write_atomically
 from cifar_tricks.base.signed_json import to_json
-from cifar_tricks.evaluation.classifier import CARD, DESCRIPTION, WEIGHTS
+from cifar_tricks.evaluation import CARD, DESCRIPTION, WEIGHTS
 from cifar_tricks.evidence.answers import wilson
 from cifar_tricks.evidence.predictions import class_accuracies
 from cifar_tricks.evidence.statistics import summarise

@@ -12,11 +12,12 @@ from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.base.files import project_root
 from cifar_tricks.base.locks import is_locked
-from cifar_tricks.runs.seed import ABOUT, STATE
 from cifar_tricks.tracking.logged_run import LoggedRun
 from cifar_tricks.tracking.tags import flat_params
 
 ROLE = "interrupted"
+# As in runs/seed.py, which imports PyTorch; a look has to be quick.
+ABOUT, STATE = "about.json", "state.safetensors"
 
 
 def interrupted(scale: str) -> Iterator[LoggedRun]:

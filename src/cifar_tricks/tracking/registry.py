@@ -15,6 +15,7 @@ import numpy as np
 
 from cifar_tricks.base.arrays import read_arrays
 from cifar_tricks.base.errors import UserError
+from cifar_tricks.evaluation import CARD, DESCRIPTION
 from cifar_tricks.parameters.schema import Params
 from cifar_tricks.tracking.logged_run import make_logged_run
 from cifar_tricks.tracking.mlflow_store import StoreFailed, open_store, told_in_one_line
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS = "champion"
-DESCRIPTION = (
-    "model.json"  # as in evaluation/classifier.py, which imports PyTorch; a look has to be quick
-)
 # What the loaded model imports, beside the package itself, which is logged with it.
 REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch", "filelock")
 
@@ -176,8 +174,6 @@ def _create(
     client: MlflowClient, name: str, source: str, run: str, about: dict[str, Any], folder: Path
 ) -> str:
     from mlflow.exceptions import MlflowException
-
-    from cifar_tricks.evaluation.classifier import CARD
 
     card = (folder / ALIAS / CARD).read_text(encoding="utf-8")
     try:
