@@ -24,10 +24,6 @@ def main(argv: list[str]) -> None:
         raise UserError(f"evaluate takes --partial or nothing, got {' '.join(argv)}")
     params = load_params()
 
-    from cifar_tricks.base.files import write_atomically
-    from cifar_tricks.base.signed_json import to_json
-    from cifar_tricks.evaluation import score_files, scoring, test_images
-    from cifar_tricks.evidence.study_results import read_study
     from cifar_tricks.parameters.variants import trainable_variants
     from cifar_tricks.runs.checks import check_complete
     from cifar_tricks.training.backbones import check_choice
@@ -37,6 +33,13 @@ def main(argv: list[str]) -> None:
     if not argv:
         check_choice()
         check_complete(params.scale, dict.fromkeys(planned, params.seeds))
+
+    # Slow to import.
+    from cifar_tricks.base.files import write_atomically
+    from cifar_tricks.base.signed_json import to_json
+    from cifar_tricks.evaluation import score_files, scoring, test_images
+    from cifar_tricks.evidence.study_results import read_study
+
     keys = scoring.trained_keys(params)
     runs, scored = scoring.score_variants(params, keys)
     if missing := [key for key in planned if key not in keys]:
