@@ -73,8 +73,10 @@ def embed(value: object) -> Markup:
 
 def shared_files() -> dict[str, Markup]:
     """The style sheet; and Vega, Vega-Lite and Vega-Embed as one script."""
+    return {"style": Markup(STYLE_SHEET.read_text()), "vega": _vega()}
+
+
+@cache  # it takes a second
+def _vega() -> Markup:
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
-    return {
-        "style": Markup(STYLE_SHEET.read_text()),
-        "vega": Markup(bundle.replace("</script", "<\\/script")),
-    }
+    return Markup(bundle.replace("</script", "<\\/script"))
