@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.dvc_repository import Repository, put_back, stages_run
+from helpers.dvc_repository import LOOKS, Repository, logged_variants, put_back, stages_run
 from helpers.fresh_clone import MAKE
 from helpers.project import ROOT
 
@@ -19,14 +19,19 @@ TRAINED = "train@model1-leaky_relu"
 
 @pytest.fixture(scope="module")
 def repository(template: Repository) -> Iterator[Repository]:
-    """Two experiments with leaky ReLU: one is trained already, the other one alone is trained."""
+    """Two experiments with leaky ReLU: one, of the whole pipeline, is trained already; the other
+    one alone is trained. Each is logged under its own name, and nothing of the study once more."""
     with put_back(template):
         shutil.copyfile(ROOT / "Makefile", template.folder / "Makefile")
         (template.folder / ".venv").symlink_to(sys.prefix)
-        for (name, slope), trained in zip(SLOPES.items(), (set(), {TRAINED}), strict=True):
-            change = ("-S", "trick=leaky_relu", "-S", f"tricks.leaky_relu.negative_slope={slope}")
-            output = template.run("dvc", "exp", "run", "-n", name, *change, "experiment")
-            assert stages_run(output) == {"check", "experiment", *trained}
+        logged = logged_variants(template.folder / "mlflow.db")
+        runs = ("leaky", (), {*LOOKS}), ("steep", ("experiment",), {"check", TRAINED})
+        for name, target, also in runs:
+            slope = f"tricks.leaky_relu.negative_slope={SLOPES[name]}"
+            command = ("dvc", "exp", "run", "-n", name, "-S", "trick=leaky_relu", "-S", slope)
+            assert stages_run(template.run(*command, *target)) == {"experiment", *also}
+            logged = sorted([*logged, "model1-leaky_relu"])
+            assert logged_variants(template.folder / "mlflow.db") == logged
         yield template
         (template.folder / ".venv").unlink()
 
