@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT
+from helpers.project import ROOT, link_code
 from helpers.workplace import edit
 
 from cifar_tricks.base import files, variables
@@ -198,8 +198,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     for name in ("DVC_ROOT", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    shutil.copytree(ROOT / "src", "src")
-    shutil.copytree(ROOT / "stages", "stages")
+    link_code(folder)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     stage = f"stages: {{check: {{cmd: '\"{sys.executable}\" stages/check.py', outs: [data]}}}}\n"
     Path("dvc.yaml").write_text(stage)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers.champion import run_stage
 from helpers.image_folder import write_image_folder
-from helpers.project import ROOT
+from helpers.project import ROOT, link_code
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -72,8 +72,7 @@ FOREIGN = re.compile(r"cifar.?10|airplane|original|near-dup|\btask \d|0\.80|read
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with code and these parameters, the current one; no host can be reached."""
     folder = tmp_path / "a folder ü"
-    for name in ("stages", "src"):
-        shutil.copytree(ROOT / name, folder / name)
+    link_code(folder)
     (folder / "params.yaml").write_text(PARAMS)
     nowhere = Http(url="http://127.0.0.1:9/nobody-listens")
     asset = backbone_weights.BACKBONE_ASSETS["resnet18"]

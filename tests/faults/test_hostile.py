@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.champion import FOLDER
-from helpers.project import ROOT, leaves, one_line_lists
+from helpers.project import ROOT, leaves, link_code, one_line_lists
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -189,8 +189,7 @@ def test_every_stage_refuses_wrong_parameters_before_any_work(
         ("threads: 1", "threads: 1" + "0" * 5000),
         ("threads: 1", "threads: " + "[" * 10_000),
     ]
-    for name in ("src", "stages"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    link_code(tmp_path)
     text = one_line_lists((ROOT / "params.yaml").read_text())
     before = set(tmp_path.rglob("*"))
     record_property("tried", len(cases) * len(STAGES))

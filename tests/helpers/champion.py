@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.made_once import MadeOnce
-from helpers.project import ROOT
+from helpers.project import ROOT, link_code
 from helpers.synthetic_images import write_data
 from helpers.workplace import small_params
 
@@ -30,8 +30,7 @@ def trained(made_once: MadeOnce) -> Path:
 def train_two(root: Path) -> None:
     from cifar_tricks.runs.train import train_variant  # slow to import
 
-    for name in ("stages", "src"):
-        shutil.copytree(ROOT / name, root / name)
+    link_code(root)
     text = small_params((ROOT / "params.yaml").read_text())
     (root / "params.yaml").write_text(text.replace("seeds: [0]", "seeds: [0, 5]", 1))
     write_data(root)
@@ -49,7 +48,7 @@ def train_two(root: Path) -> None:
 def trained_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of it; the current folder."""
     folder = tmp_path / "a folder ü"
-    shutil.copytree(trained, folder)
+    shutil.copytree(trained, folder, symlinks=True)
     monkeypatch.chdir(folder)
     for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT
+from helpers.project import ROOT, link_code
 from helpers.synthetic_images import write_data
 
 EXAMPLE = ROOT / "docs/examples/my_nets.py"
@@ -40,8 +40,7 @@ scales:
 def own_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with data, code and these parameters; the current one."""
     folder = tmp_path / "a folder ü"
-    shutil.copytree(ROOT / "stages", folder / "stages")
-    shutil.copytree(ROOT / "src", folder / "src")
+    link_code(folder)
     shutil.copyfile(EXAMPLE, folder / "my_nets.py")
     (folder / "params.yaml").write_text(PARAMS)
     write_data(folder)

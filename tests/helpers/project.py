@@ -1,10 +1,29 @@
 """The checkout under test."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def link_code(folder: Path) -> None:
+    """Puts stages and package into a folder.
+
+    The package is a link: 500 files that one test deletes cost the next one, which makes as many,
+    half a second of ext4's search for free inodes.
+    """
+    shutil.copytree(ROOT / "stages", folder / "stages")
+    (folder / "src").symlink_to(ROOT / "src")
+
+
+def own_code() -> None:
+    """Makes the link in the current folder a copy, which may be edited."""
+    source = Path("src")
+    if source.is_symlink():
+        source.unlink()
+        shutil.copytree(ROOT / "src", source)
 
 
 def one_line_lists(text: str) -> str:

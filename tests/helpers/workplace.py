@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT, one_line_lists
+from helpers.project import ROOT, link_code, one_line_lists, own_code
 from helpers.synthetic_images import write_data
 
 from cifar_tricks.commands.record import record_seeds
@@ -45,8 +45,7 @@ def small_params(text: str) -> str:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with data, stages and parameters; the current one."""
     folder = tmp_path / "a folder ü"
-    shutil.copytree(ROOT / "stages", folder / "stages")
-    shutil.copytree(ROOT / "src", folder / "src")
+    link_code(folder)
     (folder / "params.yaml").write_text(small_params((ROOT / "params.yaml").read_text()))
     write_data(folder)
     monkeypatch.chdir(folder)
@@ -86,6 +85,7 @@ OFTEN = ("src/cifar_tricks/training/loop.py", "CHECKPOINTS = 30.0", "CHECKPOINTS
 
 
 def patch(path: str, before: str, after: str) -> None:
+    own_code()
     text = Path(path).read_text()
     assert text.count(before) == 1
     Path(path).write_text(text.replace(before, after))

@@ -196,7 +196,7 @@ def test_the_store_goes_with_the_folder(
     done = catch_up(load_params())
     assert (done.new, done.total) == (2, 2)
     copied, moved = trained_copy.with_name("a copy, 100%"), trained_copy.with_name("moved? #2")
-    before, _ = snapshot(trained_copy), shutil.copytree(trained_copy, copied)
+    before, _ = snapshot(trained_copy), shutil.copytree(trained_copy, copied, symlinks=True)
     images = np.random.default_rng(1).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     answers = load_classifier(FOLDER).probabilities(images)
 

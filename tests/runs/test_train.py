@@ -220,7 +220,7 @@ def test_a_second_process_on_the_same_run_is_refused_but_for_another_checkout(
 ) -> None:
     edit("num_epochs: 3", "num_epochs: 100000")
     edit("early_stop_count: 4", "early_stop_count: 1000000")
-    copy = shutil.copytree(workplace, tmp_path / "copy of a queued experiment")
+    copy = shutil.copytree(workplace, tmp_path / "copy of an experiment", symlinks=True)
     monkeypatch.setenv("DVC_ROOT", str(workplace))
     first = stage("stages/train.py", "model2-baseline")
     processes = [first]
