@@ -30,8 +30,8 @@ from cifar_tricks.training.trainer import STEPS_BEFORE_RECORDING, Trainer
 
 @pytest.mark.parametrize("name", all_recipes())
 def test_seeds_at_once_give_the_bytes_of_each_alone(name: str, arrays: Arrays) -> None:
-    recipe = all_recipes()[name]
-    together = train_all(recipe, arrays, (0, 1, 2))
+    recipe = replace(all_recipes()[name], num_epochs=2)
+    together = train_all(recipe, arrays, (0, 1))
     for seed, fitted in together.items():
         assert_same(fitted, train_all(recipe, arrays, (seed,))[seed])
 
@@ -56,7 +56,7 @@ def test_a_diverging_seed_leaves_the_others_alone(arrays: Arrays) -> None:
 
 @pytest.mark.parametrize("name", all_recipes())
 def test_a_replayed_step_does_what_the_step_does(name: str, arrays: Arrays) -> None:
-    recipe = all_recipes()[name]
+    recipe = replace(all_recipes()[name], num_epochs=2)
     streams: list[TapeStream] = []
 
     def open_stream(device: torch.device) -> Stream:

@@ -198,6 +198,12 @@ def test_a_cache_that_does_not_fit_is_refused_in_one_line(
     train(make_recipe(cache_gb=0.0, num_epochs=1), arrays, weights)
 
 
+@pytest.fixture(scope="module")
+def whole(weights: dict[str, np.ndarray]) -> Fitted:
+    """A training that nothing interrupted."""
+    return train(make_recipe(), make_images(300), weights)
+
+
 def stop_after(count: int) -> Callable[[], bool]:
     asked = iter(range(10_000))
     return lambda: next(asked) >= count - 1
@@ -205,11 +211,10 @@ def stop_after(count: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 5, 8])
 def test_an_interrupted_training_ends_with_the_same_bytes(
-    arrays: Arrays, weights: dict[str, np.ndarray], tmp_path: Path, stop: int
+    arrays: Arrays, weights: dict[str, np.ndarray], whole: Fitted, tmp_path: Path, stop: int
 ) -> None:
     # Three pieces of preparation (16 validation images, then 48 in two), then six steps.
     checkpoint = Checkpoint(path=tmp_path / "state.safetensors")
-    whole = train(make_recipe(), arrays, weights)
     with pytest.raises(Interrupted):
         train(make_recipe(), arrays, weights, checkpoint=checkpoint, should_stop=stop_after(stop))
     assert checkpoint.path.exists() == (stop > 3)
@@ -218,16 +223,13 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
 
 
-def test_the_kept_weights_score_as_they_did_in_training(
-    arrays: Arrays, weights: dict[str, np.ndarray]
-) -> None:
+def test_the_kept_weights_score_as_they_did_in_training(arrays: Arrays, whole: Fitted) -> None:
     recipe = make_recipe()
-    fitted = train(recipe, arrays, weights)
-    net = load_weights(recipe.net, fitted.weights, CPU)
+    net = load_weights(recipe.net, whole.weights, CPU)
     data = make_training_data(arrays, None, recipe, seed=0, device=CPU)
     logits = predict(net, data.validation, data.normalisation.to(CPU), precision="fp32")
     accuracy = (logits.argmax(1) == data.validation.labels).double().mean().item()
-    assert accuracy == fitted.validation[1]
+    assert accuracy == whole.validation[1]
 
 
 def test_depthwise_convolutions_train_in_float32_under_bf16() -> None:
