@@ -1,5 +1,6 @@
 """What surrounds every test, and the fixtures that several share (`helpers/`)."""
 
+import gc
 import os
 import signal
 import sys
@@ -35,6 +36,19 @@ LONGEST = (
     "faults/",
     "runs/",
 )
+
+# Half of the time that importing all tests takes; what they imported, no test looks at again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # nanobind calls what is never freed a leak
+
 
 # `python` and `dvc` in the commands that tests start are those of this environment, and a make that
 # a test starts is not that of `make test`.

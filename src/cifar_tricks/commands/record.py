@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cifar_tricks.base import quick_process
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import settle
@@ -152,5 +153,6 @@ def _seconds(seed: Seed) -> float | None:
 
 
 if __name__ == "__main__":
+    quick_process.begin()
     leave_compiler_out()
-    sys.exit(exit_code(settle) or main(sys.argv[1:]))
+    quick_process.end(exit_code(settle) or main(sys.argv[1:]))
