@@ -12,10 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cifar_tricks.base import quick_process
 from cifar_tricks.base.errors import UserError, exit_code
 from cifar_tricks.base.surroundings import check_owner, settle
-from cifar_tricks.base.torchvision_alone import leave_compiler_out
 from cifar_tricks.base.wording import choose_from
 from cifar_tricks.commands.setup import use_own_interpreter
 
@@ -207,9 +205,7 @@ def main() -> NoReturn:
     """What the shell calls: the command, by the project's own interpreter."""
     if sys.argv[1:2] not in [[name] for name in EVERYWHERE]:
         use_own_interpreter()
-    quick_process.begin()
-    leave_compiler_out()
-    quick_process.end(exit_code(settle) or run(sys.argv[1:]))
+    sys.exit(exit_code(settle) or run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -309,6 +309,16 @@ def interpreters() -> dict[str, str]:
     return found
 
 
+def test_a_process_ends_without_a_search_of_what_it_imported() -> None:
+    program = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"
+        "from cifar_tricks.base.surroundings import settle; settle()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, env=environment, text=True) == "True\n"
+
+
 def test_every_python_writes_the_committed_gzip() -> None:
     # Only this one has the packages.
     script = (

@@ -7,6 +7,8 @@ PyTorch, MLflow or matplotlib are imported.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import locale
 import os
 import pwd
@@ -48,6 +50,10 @@ def settle(*, stage: bool = False) -> None:
     for name in os.environ.keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(wanted)
+    # Python searches all that was imported for unused memory, again and again and at the end: a
+    # third of a short process that imports PyTorch.
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)
 
 
 def tell_rounding() -> None:

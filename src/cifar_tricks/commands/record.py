@@ -16,11 +16,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cifar_tricks.base import quick_process
 from cifar_tricks.base.errors import exit_code
 from cifar_tricks.base.signals import stop_request
 from cifar_tricks.base.surroundings import settle
-from cifar_tricks.base.torchvision_alone import leave_compiler_out
 
 if TYPE_CHECKING:
     from cifar_tricks.parameters.schema import Params
@@ -153,6 +151,4 @@ def _seconds(seed: Seed) -> float | None:
 
 
 if __name__ == "__main__":
-    quick_process.begin()
-    leave_compiler_out()
-    quick_process.end(exit_code(settle) or main(sys.argv[1:]))
+    sys.exit(exit_code(settle) or main(sys.argv[1:]))

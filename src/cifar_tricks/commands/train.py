@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cifar_tricks.base import quick_process
 from cifar_tricks.base.errors import UserError, exit_code
-from cifar_tricks.base.torchvision_alone import leave_compiler_out
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -140,6 +138,4 @@ def _repository() -> Iterator[Repo]:
 
 
 if __name__ == "__main__":
-    quick_process.begin()
-    leave_compiler_out()
-    quick_process.end(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
