@@ -51,9 +51,14 @@ def settle(*, stage: bool = False) -> None:
         del os.environ[name]
     os.environ.update(wanted)
     # Python searches all that was imported for unused memory, again and again and at the end: a
-    # third of a short process that imports PyTorch. Triton reports what is left then as a leak.
+    # third of a short process that imports PyTorch.
     gc.set_threshold(10_000, *gc.get_threshold()[1:])
-    atexit.register(lambda: "triton" in sys.modules or gc.freeze())
+    atexit.register(_search_no_more)
+
+
+def _search_no_more() -> None:
+    if "triton" not in sys.modules:  # which reports what is left then as a leak
+        gc.freeze()
 
 
 def tell_rounding() -> None:
