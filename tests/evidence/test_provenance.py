@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.synthetic_study import make_study
+from helpers.synthetic_study import ABLATION, RECIPE, make_study, predictions
 
+from cifar_tricks.evidence.ingredients.read import read_ingredients
 from cifar_tricks.evidence.provenance import provenance
 
 
@@ -22,6 +23,22 @@ def test_pairs_from_two_machines_are_named(tmp_path: Path) -> None:
         found = provenance(study)
     assert found.devices == ["cpu (another)", "cpu (test processor)"]
     assert found.apart == ["model1-leaky_relu", "improve-both", "improve-wider"]
+
+
+def test_so_are_those_of_ingredients(tmp_path: Path) -> None:
+    recorded = {"ablation-silu": 2}
+    with make_study(tmp_path, improve=RECIPE, ablation=ABLATION, recorded=recorded) as study:
+        assert provenance(study, read_ingredients(study, predictions())).apart == []
+        whole = study.results["improve-rec"]
+        assert whole.run is not None
+        seeds = {
+            seed: replace(one, origin=replace(one.origin, device_name="another"))
+            for seed, one in whole.run.seeds.items()
+        }
+        moved = replace(whole, run=replace(whole.run, seeds=seeds))
+        study.results["improve-rec"] = moved
+        found = provenance(study, read_ingredients(study, predictions()))
+    assert found.apart == ["improve-rec", "ablation-silu"]
 
 
 @pytest.mark.parametrize("shown", ["report.md", "index.html"])

@@ -11,6 +11,7 @@ import pytest
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.report.findings import Findings, listed
 from cifar_tricks.report.side_by_side import (
+    budget_table,
     carried_counts,
     carried_csv,
     carried_table,
@@ -138,7 +139,10 @@ def test_protocols_stand_side_by_side(write: Write) -> None:
     first = write("full", FIRST)
     second = write("fixed", {key: SECOND[key] for key in [*SECOND][1:]})
     lines = protocols_table(first, second).splitlines()
-    assert lines[0] == "| net | trick | full, n = 1 to 3 | it | fixed, n = 2 | it | original |"
+    assert (
+        lines[0]
+        == "| net | trick | full, n = 1 to 3 | verdict | fixed, n = 2 | verdict | original |"
+    )
     assert len(lines) == 2 + 3  # what one of them lacks is left out
     assert lines[2] == (
         "| model1 | `dropout` | +0.030 [-0.013, +0.073] | helps "
@@ -147,16 +151,28 @@ def test_protocols_stand_side_by_side(write: Write) -> None:
     assert lines[3].count("not resolved") == 2
     assert turned(first, second).splitlines() == [
         "- **`model1-dropout`**: +0.030 [-0.013, +0.073] to -0.020 [-0.147, +0.107]",
-        "- `model2-adam`: -0.010 to +0.030 [-0.097, +0.157]",
-    ]
+    ]  # `model2-adam` has another sign too, resolved at neither
     assert turned(first, first) == "- none"
+    third = write("third", FIRST | {"model1-adam": ((-0.01, -0.03), 0.7)})
+    assert (
+        turned(first, third)
+        == "- `model1-adam`: +0.020 [-0.107, +0.147] to -0.020 [-0.147, +0.107]"
+    )
+
+
+def test_the_effect_stands_against_the_length_of_the_training(write: Write) -> None:
+    lines = budget_table(write("full", FIRST), 0.5, 10).splitlines()
+    assert lines[0] == "| net | trick | after 0.5 | after 10 |"
+    assert lines[2] == "| model1 | `adam` | +0.123 | — |" and len(lines) == 2 + len(FIRST)
 
 
 def test_findings_carry_over_or_not(write: Write) -> None:
     first = write("small", FIRST)
     second = write("fashion", {key: SECOND[key] for key in [*SECOND][:3]})
     lines = carried_table(first, second).splitlines()
-    assert lines[0] == "| net | trick | small, n = 1 to 3 | it | fashion, n = 2 | it | of the two |"
+    assert lines[0] == (
+        "| net | trick | small, n = 1 to 3 | verdict | fashion, n = 2 | verdict | of the two |"
+    )
     ends = [line.split(" | ")[-1] for line in lines[2:]]
     assert ends == ["carries over |", "turns round |", "resolved at neither |"]
     said = "1 carries over, 1 turns round, 1 resolved at neither"

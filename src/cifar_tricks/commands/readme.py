@@ -18,6 +18,7 @@ from cifar_tricks.evidence.cells import number
 from cifar_tricks.report.findings import Findings
 from cifar_tricks.report.markdown import Markdown, render, table
 from cifar_tricks.report.side_by_side import (
+    budget_table,
     carried_counts,
     carried_table,
     protocols_table,
@@ -68,7 +69,7 @@ def renewed(page: Path) -> str:
 
 def said(template: Path) -> str:
     """What a page's template says of the committed reports."""
-    words = (protocols_table, turned, carried_table, carried_counts)
+    words = (protocols_table, turned, budget_table, carried_table, carried_counts)
     names = {"scale": cache(Findings), **{word.__name__: word for word in words}}
     return render(template.name, names, template.parent)
 

@@ -187,4 +187,4 @@ class Evidence:
     @cached_property
     def provenance(self) -> Provenance:
         """What trained the nets, on which data, and how to make this again."""
-        return provenance(self.study)
+        return provenance(self.study, self.ingredients)

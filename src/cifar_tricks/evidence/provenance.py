@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cifar_tricks.evidence.ingredients.read import Ingredients
 from cifar_tricks.evidence.study_results import Result, StudyResults
 from cifar_tricks.runs.run import Origin
 
@@ -53,8 +54,11 @@ class Provenance:
     command: str
 
 
-def provenance(study: StudyResults) -> Provenance:
-    """What the study's runs say of themselves."""
+def provenance(study: StudyResults, ingredients: Ingredients | None = None) -> Provenance:
+    """What the study's runs say of themselves, and those on record of a recipe's ingredients of
+    theirs."""
+    parts = {result.key: result for result in ingredients.results} if ingredients else {}
+    whole = ingredients.study if ingredients else study
     runs = [result.run for result in study.results.values() if result.run]
     origins = [origin for run in runs for origin in run.origins]
     # Of a study that still grows, `make repro` would train the seeds that are left.
@@ -66,7 +70,7 @@ def provenance(study: StudyResults) -> Provenance:
         code_hashes=sorted({origin.code for origin in origins}),
         data_hashes=sorted({run.data.get("train", "") for run in runs}),
         costs=_costs(study),
-        apart=[key for key, result in study.results.items() if _is_apart(study, result)],
+        apart=[k for k, result in (study.results | parts).items() if _is_apart(whole, result)],
         command="make page" if grows else "make repro",
     )
 

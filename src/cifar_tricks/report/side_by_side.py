@@ -38,7 +38,7 @@ def _side_by_side(scales: tuple[Findings, ...], title: str, last: Callable[[str]
         counts = sorted({scale.comparisons[key]["n"] for key in rows})
         header += [
             f"{scale.scale}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:]))}",
-            "it",
+            "verdict",
         ]
     cells = [
         [
@@ -101,14 +101,26 @@ def carried_csv(first: Findings, second: Findings) -> str:
 
 
 def turned(first: Findings, second: Findings) -> Markdown:
-    """The comparisons whose sign differs between two scales, with both differences; in bold where
-    both are resolved."""
+    """The comparisons whose sign differs between two scales and is resolved at one of them, with
+    both differences; in bold where it is resolved at both."""
     found = []
     for row in first.tricks():
         key = row["key"]
         other = second.comparisons.get(key)
-        if other and row["difference"] * other["difference"] < 0:
-            mark = "**" if direction(row) and direction(other) else ""
+        if other is None or row["difference"] * other["difference"] >= 0:
+            continue
+        resolved = [bool(direction(one)) for one in (row, other)]
+        if any(resolved):
+            mark = "**" if all(resolved) else ""
             change = f"{first.effect(key)} to {second.effect(key)}"
             found.append(f"- {mark}{code(key)}{mark}: {change}")
     return Markdown("\n".join(found) or "- none")
+
+
+def budget_table(scale: Findings, *epochs: float) -> Markdown:
+    """The difference of every trick after so many of the baseline's epochs."""
+    cells = [
+        [row["model"], code(row["trick"]), *(scale.after(row["key"], epoch) for epoch in epochs)]
+        for row in scale.tricks()
+    ]
+    return table(["net", "trick", *(f"after {epoch:g}" for epoch in epochs)], cells, "llr")

@@ -54,10 +54,14 @@ class Ingredients:
         return {self.whole.key: self.changed, **self.alone}
 
     @property
+    def results(self) -> list[Result]:
+        """Of all variants in families that have any."""
+        return [one.result for family in self.families.values() for one in family.effects]
+
+    @property
     def untrained(self) -> list[str]:
-        """Keys of the variants without a record, in families that have any."""
-        effects = [effect for family in self.families.values() for effect in family.effects]
-        return [effect.result.key for effect in effects if effect.result.run is None]
+        """Keys of those without a record."""
+        return [result.key for result in self.results if result.run is None]
 
 
 def read_ingredients(study: StudyResults, predictions: pd.DataFrame) -> Ingredients | None:
