@@ -3,15 +3,21 @@
 import csv
 import io
 import math
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.ttLib import TTFont
 from helpers.synthetic_study import NUM_TEST_IMAGES, make_study
 from PIL import Image
 
@@ -25,7 +31,7 @@ from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.predictions import read_predictions
 from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study_results import StudyResults, read_study
-from cifar_tricks.figures.chart_files import Chart, light_theme, write_chart
+from cifar_tricks.figures.chart_files import FONT, Chart, light_theme, write_chart
 from cifar_tricks.figures.plot_tables import write_plot_tables
 from cifar_tricks.figures.write import (
     augmentation_results,
@@ -124,6 +130,32 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
             paths = sorted(FOLDER.glob("*.png")) + sorted(FOLDER.glob("*.csv"))
             outputs.append({path.name: path.read_bytes() for path in paths})
     assert outputs[0] == outputs[1] and len(outputs[0]) == 5 + 5
+
+
+def test_a_font_of_the_system_changes_no_byte(tmp_path: Path) -> None:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    other = TTFont(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+    for record in other["name"].names:
+        if record.nameID in (1, 16):  # the family's name
+            record.string = FONT
+    other.save(fonts / "other.ttf")
+    config = tmp_path / "fonts.conf"
+    config.write_text(f"<fontconfig><dir>{fonts}</dir></fontconfig>")
+    code = """
+        from pathlib import Path
+        from cifar_tricks.charts.intervals import ChartRow, interval_chart
+        from cifar_tricks.figures.chart_files import Chart, write_chart
+        row = ChartRow(label="a trick", mean=0.1)
+        panel = interval_chart([row], title="t", axis="x", domain=(-0.2, 0.2))
+        write_chart(Path("NAME.png"), Chart(title="A title", rows=[[panel]]))
+    """
+    drawn = []
+    for name, variables in (("with", {"FONTCONFIG_FILE": str(config)}), ("without", {})):
+        command = [sys.executable, "-c", dedent(code).replace("NAME", name)]
+        subprocess.run(command, cwd=tmp_path, env=os.environ | variables, check=True)
+        drawn.append((tmp_path / f"{name}.png").read_bytes())
+    assert drawn[0] == drawn[1]
 
 
 def test_long_names_and_many_nets_find_room(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ RULES = (
     Rule("GIT_*", "honoured", "who commits, how to log in, `GIT_CONFIG_*`, limits of the search"),
     Rule("MPLBACKEND", "set", "`agg`: figures are files"),
     Rule("MPLCONFIGDIR", "set", "`.dvc/tmp/matplotlib`: its list of fonts; nobody's matplotlibrc"),
+    Rule(
+        "FONTCONFIG_*",
+        "honoured",
+        "charts are drawn without the system's fonts (`figures/no_fonts.conf`)",
+    ),
     Rule("MATPLOTLIBRC", "cleared", "figures have one look"),
     Rule("SOURCE_DATE_EPOCH", "cleared", "no output has a date; NumPy fails where it is no number"),
     Rule("TQDM_*", "cleared", "defaults that its callers here and in DVC do not expect"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ NAMES = 200  # and at most for names
 FONT_SIZE, KEY_HEIGHT = 13, 20
 NARROW = set(" ,.:;!|()[]-'/fijlrtI")
 SIZES = {"small": 24, "circle": 90, "diamond": 75, "stroke": 400}  # square points
-# vl-convert carries it: the same on every machine.
+# vl-convert carries it: the same on every machine, once it does not find another version of it on
+# the system. It looks for fonts at the first chart.
 FONT = "Liberation Sans"
+os.environ["FONTCONFIG_FILE"] = str(Path(__file__).with_name("no_fonts.conf"))
 
 
 @dataclass(frozen=True, kw_only=True)
