@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from statistics import fmean
 
+import pandas as pd
 import pytest
 from helpers.project import ROOT
 
@@ -31,12 +32,16 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("batch_norm" in one.resolved("model2", 1) for one in (first, second))
     assert "augment_online" in first.resolved("model1", 1)
     assert "augment_online" in second.resolved("model1", -1)
-    assert "dropout" in first.resolved("model1", 1) and "`dropout`" in second.open("model1")
-    assert fmean(first.pairs["model2-dropout"]) > 0 > fmean(second.pairs["model2-dropout"])
+    assert "`dropout`" in first.resolved("model1", 1) and "`dropout`" in second.open("model1")
+    assert "`dropout`" in first.open("model2") and "`dropout`" in second.resolved("model2", -1)
     steps = ("stacked", "slope", "fourth_layer", "best", "best_four_layers")
     below, above = ([s.accuracies[f"improve-{step}"] for step in steps] for s in (first, second))
     assert all(len(seeds) == 5 and max(seeds) < 0.80 for seeds in below)
     assert all(fmean(seeds) > 0.80 and sorted(seeds)[1] > 0.80 for seeds in above)
+    changes = renewed(Path("docs/findings.md")).partition("| change |")[2].splitlines()[2:7]
+    low = [[float(bound) for bound in re.findall(r"\[([^,]+),", row)] for row in changes]
+    assert all(under_first < 0 for under_first, _ in low)
+    assert [second > 0 for _, second in low] == [False, False, False, True, True]
     assert min(first.accuracies["improve-further"]) > 0.90
     assert min(first.accuracies["transfer-efficientnet_lite0"]) > 0.8968
     settings = {k: r["p_holm"] for k, r in first.comparisons.items() if "sensitivity" in k}
@@ -51,6 +56,25 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [
         len(scale.pairs[row["key"]]) for scale in (first, second) for row in scale.tricks()
     ] == [10] * 32
+
+
+def test_the_words_about_the_length_of_a_training_hold() -> None:
+    budget = pd.read_csv(ROOT / "reports/fixed_gpu/budget.csv")
+    assert set(budget["n"]) == {10}
+    curves = {key: rows.set_index("epoch")["difference"] for key, rows in budget.groupby("key")}
+    for model in ("model1", "model2"):
+        for slow in ("dropout", "dropout2d", "augment_online"):
+            assert (curves[f"{model}-{slow}"] < 0).all()
+        for quick in ("adam", "batch_norm"):
+            assert curves[f"{model}-{quick}"].idxmax() <= 2
+            assert curves[f"{model}-{quick}"][10] < 0.3 * curves[f"{model}-{quick}"].max()
+        late = curves[f"{model}-augment"]
+        assert (late[late.index <= 8] < 0).all() and 0 < late[10] < 0.01
+    assert (curves["model1-kaiming_normal"] < 0).all()
+    turning = curves["model2-kaiming_normal"]
+    assert turning[3] > 0 > turning[10]
+    shrinking = pd.read_csv(ROOT / "reports/full_gpu/budget.csv")
+    assert (shrinking[shrinking["epoch"] <= 4]["n"] == 10).all() and shrinking["n"].min() < 10
 
 
 def test_a_missing_report_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
