@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import pandas as pd
 import pytest
@@ -56,6 +56,21 @@ def test_the_words_of_the_answer_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [
         len(scale.pairs[row["key"]]) for scale in (first, second) for row in scale.tricks()
     ] == [10] * 32
+
+
+def test_the_words_about_the_part_that_does_it_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    stopped, kept, falling = scales = [Findings(name) for name in ("full", "constant", "fixed")]
+    base, dropout = (
+        [s.accuracies[f"model2-{key}"] for s in scales] for key in ("baseline", "dropout")
+    )
+    assert {len(seeds) for seeds in (*base, *dropout)} == {10}
+    assert "`dropout`" in kept.resolved("model2", 1)
+    assert "`dropout`" in falling.resolved("model2", -1)
+    assert fmean(stopped.pairs["model2-dropout"]) > 0
+    assert max(map(fmean, base)) - min(map(fmean, base)) < 0.006
+    assert min(map(fmean, dropout[:2])) - fmean(dropout[2]) > 0.02
+    assert stdev(base[1]) > 0.9 * stdev(base[0])
 
 
 def test_the_words_about_the_length_of_a_training_hold() -> None:
