@@ -14,9 +14,11 @@ from cifar_tricks.base.files import write_atomically
 from cifar_tricks.charts.html import embed, html_table
 from cifar_tricks.charts.intervals import ChartRow, common_domain, interval_chart
 from cifar_tricks.evidence.effects import tricks_family
+from cifar_tricks.evidence.evidence import Evidence
 from cifar_tricks.evidence.statistics import Interval
 from cifar_tricks.evidence.study_results import StudyResults
 from cifar_tricks.report import speed
+from cifar_tricks.report.page.comparisons import answer
 from cifar_tricks.report.write import write_report
 
 FOLDER = Path("reports/small")
@@ -264,3 +266,12 @@ def test_the_training_speed_is_there_where_it_was_measured(
         rows = Page(build(study)).rows["t-speed"]
     measured = json.loads(speed.BENCH.read_bytes())["nets"]
     assert [row[0] for row in rows[1:]] == [*measured]
+
+
+def test_the_answer_tells_too_few_seeds_from_no_effect(tmp_path: Path) -> None:
+    fewer = {"model1-augment": 2, "model1-leaky_relu": 2, "narrow-augment": 2}
+    with make_study(tmp_path, seeds=tuple(range(8)), fewer=fewer) as study:
+        found = answer(Evidence(study=study, predictions=predictions()))
+    assert found[0] == "model1: augment and leaky_relu have too few seeds to tell."
+    assert "; augment has too few" in found[1] or ": augment has too few" in found[1]
+    assert "leaky_relu has" not in found[1]

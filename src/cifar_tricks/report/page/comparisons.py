@@ -86,13 +86,16 @@ def answer(evidence: Evidence) -> list[str]:
         if not effects:
             sentences.append(f"{model}: no trick has a result yet.")
             continue
-        names: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
+        names: dict[str, list[str]] = {"better": [], "worse": [], "unclear": [], "few": []}
         for effect in effects:
-            names[effect.direction].append(effect.result.variant.trick)
-        better, worse, rest = names.values()
+            few = effect.direction == "unclear" and effect.pairs < family.seeds_needed
+            names["few" if few else effect.direction].append(effect.result.variant.trick)
+        better, worse, rest, untold = names.values()
         parts = [f"{_listed(better)} {'helps' if len(better) == 1 else 'help'}" if better else ""]
         parts += [f"{_listed(worse)} {'hurts' if len(worse) == 1 else 'hurt'}" if worse else ""]
         parts += [f"{_listed(rest)} cannot be told from no effect" if rest else ""]
+        has = "has" if len(untold) == 1 else "have"
+        parts += [f"{_listed(untold)} {has} too few seeds to tell" if untold else ""]
         sentences.append(f"{model}: {'; '.join(part for part in parts if part)}.")
     claims = Counter(e.verdict for e in family.effects if e.verdict and e.comparison)
     counts = ", ".join(f"{claims[v]} {v}" for v in VERDICTS)
