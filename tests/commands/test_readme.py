@@ -10,7 +10,7 @@ from helpers.project import ROOT
 
 from cifar_tricks.base.errors import UserError
 from cifar_tricks.commands.readme import PAGES, fill, renewed
-from cifar_tricks.report.findings import Findings
+from cifar_tricks.report.findings import Findings, direction
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -71,6 +71,13 @@ def test_the_words_about_the_part_that_does_it_hold(monkeypatch: pytest.MonkeyPa
     assert max(map(fmean, base)) - min(map(fmean, base)) < 0.006
     assert min(map(fmean, dropout[:2])) - fmean(dropout[2]) > 0.02
     assert stdev(base[1]) > 0.9 * stdev(base[0])
+    budget = pd.read_csv(ROOT / "reports/constant/budget.csv").query("key == 'model2-dropout'")
+    curve = budget.set_index("epoch")["difference"]
+    assert set(budget["n"]) == {10} and (curve[:7] < 0).all() and (curve[8.5:] > 0).all()
+    on_gpu = Findings("full_gpu").comparisons
+    for key, row in stopped.comparisons.items():
+        if row["group"] == "tricks" and (direction(row) or direction(on_gpu[key])):
+            assert row["difference"] * on_gpu[key]["difference"] > 0
 
 
 def test_the_words_about_the_length_of_a_training_hold() -> None:
