@@ -1,5 +1,7 @@
 """What README and docs say of results is what the committed reports say."""
 
+import io
+import json
 import re
 from pathlib import Path
 from statistics import fmean, stdev
@@ -74,6 +76,10 @@ def test_the_words_about_the_part_that_does_it_hold(monkeypatch: pytest.MonkeyPa
     budget = pd.read_csv(ROOT / "reports/constant/budget.csv").query("key == 'model2-dropout'")
     curve = budget.set_index("epoch")["difference"]
     assert set(budget["n"]) == {10} and (curve[:7] < 0).all() and (curve[8.5:] > 0).all()
+    assert max(kept.accuracies["improve-stacked"]) < 0.80
+    for record in (ROOT / "records/constant/improve-stacked").iterdir():
+        history = pd.read_csv(io.StringIO(json.loads(record.read_text())["history"]))
+        assert history.query("split == 'validation'")["accuracy"].max() < 0.80
     on_gpu = Findings("full_gpu").comparisons
     for key, row in stopped.comparisons.items():
         if row["group"] == "tricks" and (direction(row) or direction(on_gpu[key])):
