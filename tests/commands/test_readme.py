@@ -98,6 +98,8 @@ def test_the_words_about_the_length_of_a_training_hold() -> None:
             assert curves[f"{model}-{quick}"][10] < 0.3 * curves[f"{model}-{quick}"].max()
         late = curves[f"{model}-augment"]
         assert (late[late.index <= 8] < 0).all() and 0 < late[10] < 0.01
+        (low,) = budget.query(f"key == '{model}-augment' and epoch == 10")["low"]
+        assert low < 0
     assert (curves["model1-kaiming_normal"] < 0).all()
     turning = curves["model2-kaiming_normal"]
     assert turning[3] > 0 > turning[10]
