@@ -143,12 +143,15 @@ def test_a_font_of_the_system_changes_no_byte(tmp_path: Path) -> None:
     config = tmp_path / "fonts.conf"
     config.write_text(f"<fontconfig><dir>{fonts}</dir></fontconfig>")
     code = """
+        import os
         from pathlib import Path
         from cifar_tricks.charts.intervals import ChartRow, interval_chart
         from cifar_tricks.figures.chart_files import Chart, write_chart
         row = ChartRow(label="a trick", mean=0.1)
         panel = interval_chart([row], title="t", axis="x", domain=(-0.2, 0.2))
+        before = dict(os.environ)
         write_chart(Path("NAME.png"), Chart(title="A title", rows=[[panel]]))
+        assert os.environ == before
     """
     drawn = []
     for name, variables in (("with", {"FONTCONFIG_FILE": str(config)}), ("without", {})):

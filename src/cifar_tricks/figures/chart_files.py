@@ -6,7 +6,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,10 +28,8 @@ NAMES = 200  # and at most for names
 FONT_SIZE, KEY_HEIGHT = 13, 20
 NARROW = set(" ,.:;!|()[]-'/fijlrtI")
 SIZES = {"small": 24, "circle": 90, "diamond": 75, "stroke": 400}  # square points
-# vl-convert carries it: the same on every machine, once it does not find another version of it on
-# the system. It looks for fonts at the first chart.
-FONT = "Liberation Sans"
-os.environ["FONTCONFIG_FILE"] = str(Path(__file__).with_name("no_fonts.conf"))
+# vl-convert carries it: the same on every machine, where it does not see the system's.
+FONT, FONTS = "Liberation Sans", "FONTCONFIG_FILE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +97,25 @@ def write_chart(path: Path, chart: Chart) -> None:
         "padding": PADDING,
         "config": CONFIG | look,
     }
-    png = vl_convert.vegalite_to_png(_coloured(spec), scale=PIXELS)
+    with _without_system_fonts():
+        png = vl_convert.vegalite_to_png(_coloured(spec), scale=PIXELS)
     with Image.open(io.BytesIO(png)) as drawn:
         # All files are equally wide, and so is their type.
         canvas = Image.new("RGB", (round(PIXELS * WIDTH), drawn.height), "white")
         canvas.paste(drawn.convert("RGB"))
     write_picture(path, canvas)
+
+
+@contextmanager
+def _without_system_fonts() -> Iterator[None]:
+    """No longer than a chart takes: a browser that this process starts wants fonts."""
+    before = os.environ.get(FONTS)
+    os.environ[FONTS] = str(Path(__file__).with_name("no_fonts.conf"))
+    try:
+        yield
+    finally:
+        del os.environ[FONTS]
+        os.environ.update({FONTS: before} if before is not None else {})
 
 
 def _row(panels: Sequence[Spec], left: float) -> Spec:
